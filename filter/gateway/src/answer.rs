@@ -1,0 +1,62 @@
+//! Stage `answer`: what the client gets, when it is not simply what the provider said.
+
+use crate::event::Answer;
+use crate::path::Call;
+use crate::reply::{Outcome, Reason, Reply};
+use crate::sse::{Ending, Stream};
+
+/// How an answer goes on to the client.
+#[derive(Debug)]
+pub enum Passing {
+    /// Unread.
+    Untouched(Outcome),
+    /// Event by event.
+    Events(Stream),
+}
+
+/// Decides how an answer goes on. `passthrough` says that the provider judged the client's own credential.
+///
+/// # Errors
+/// The reply that takes the answer's place.
+pub fn begin(answer: &Answer<'_>, call: &Call, passthrough: bool) -> Result<Passing, Reply> {
+    let status = answer.headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
+    if let Some(details) = answer.local {
+        return Err(from_host(status, details));
+    }
+    // To the client, a 401 would say that its own token is bad.
+    if status == 401 && !passthrough {
+        let message = "the provider refused the gateway's key; the gateway's operator has to look at it";
+        return Err(Reply::new(502, Reason::ProviderAuthFailed, message));
+    }
+    let readable =
+        answer.headers.get("content-encoding").is_none_or(|it| it.eq_ignore_ascii_case("identity"));
+    let ending = Ending::of(call.operation);
+    if is_event_stream(answer) && readable && ending != Ending::Unknown && (200..300).contains(&status) {
+        return Ok(Passing::Events(Stream::new(ending)));
+    }
+    Ok(Passing::Untouched(if status >= 400 { Outcome::ProviderError } else { Outcome::Ok }))
+}
+
+fn is_event_stream(answer: &Answer<'_>) -> bool {
+    answer.headers.media_type().is_some_and(|it| it.eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// The host's own answer in our words. `details` are Envoy's response code details (H9), which host-sim gives too.
+pub fn from_host(status: u16, details: &str) -> Reply {
+    let is = |what: &str| details.starts_with(what);
+    let says = |status, reason, message: &str| Reply::new(status, reason, message);
+    if is("request_payload_too_large") {
+        says(413, Reason::BodyTooLarge, "the request body is longer than the gateway takes")
+    } else if is("route_not_found") {
+        says(404, Reason::RouteNotFound, "no route takes this host and path")
+    } else if status == 408 || is("request_overall_timeout") || is("request_header_timeout") {
+        says(408, Reason::RequestTimeout, "the request did not arrive in time")
+    } else if status == 504 || is("response_timeout") || is("stream_idle_timeout") {
+        says(504, Reason::ProviderTimeout, "the provider did not answer in time")
+    } else if is("upstream_reset") || is("no_healthy_upstream") || is("cluster_not_found") || is("overflow") {
+        says(503, Reason::ProviderUnreachable, "the provider cannot be reached")
+    } else {
+        let status = if (400..600).contains(&status) { status } else { 503 };
+        says(status, Reason::HostError, "the gateway could not serve this request")
+    }
+}

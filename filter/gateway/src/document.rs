@@ -1,0 +1,162 @@
+//! A JSON body, read once: the top-level fields and where they stand. Nothing is decoded that nobody asks for,
+//! and an untouched byte stays untouched.
+//!
+//! A body has one meaning or it is refused: a name that stands twice (also in another spelling of its escapes)
+//! would let the gateway decide by one value while the provider acts on the other.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::edits::Edits;
+use crate::reply::{Reason, Reply};
+
+/// More top-level fields than any API has: beyond this, looking for duplicates would be the attacker's to pay with.
+const MAX_FIELDS: usize = 256;
+
+/// A JSON object and the places of its fields.
+#[derive(Debug)]
+pub struct Document {
+    body: Vec<u8>,
+    fields: Vec<(String, Range<usize>)>,
+}
+
+impl Document {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// 400 where it is not a JSON object (RFC 8259) in UTF-8, or has a name twice at its top level.
+    pub fn parse(body: Vec<u8>) -> Result<Document, Reply> {
+        let fields = read(&body)?;
+        Ok(Document { body, fields })
+    }
+
+    /// The JSON text of a top-level field.
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        let range = self.range(name)?;
+        std::str::from_utf8(self.body.get(range)?).ok()
+    }
+
+    /// A field that the API says is a string. `None` where it is absent or null.
+    ///
+    /// # Errors
+    /// 400 where it is something else.
+    pub fn string(&self, name: &str) -> Result<Option<Cow<'_, str>>, Reply> {
+        let Some(raw) = self.raw(name) else { return Ok(None) };
+        match serde_json::from_str::<Option<Text>>(raw) {
+            Ok(text) => Ok(text.map(|text| text.0)),
+            Err(_) => Err(Reply::new(400, Reason::InvalidField, format!("`{name}` has to be a string"))),
+        }
+    }
+
+    /// What has to be done to the body so that a top-level field has this JSON text.
+    pub fn set(&self, name: &str, json: &str, edits: &mut Edits) {
+        if let Some(range) = self.range(name) {
+            edits.replace(range, json);
+            return;
+        }
+        let open = self.body.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
+        let comma = if self.fields.is_empty() { "" } else { "," };
+        let key = serde_json::Value::from(name);
+        edits.replace(open..open, format!("{key}:{json}{comma}"));
+    }
+
+    fn range(&self, name: &str) -> Option<Range<usize>> {
+        self.fields.iter().find(|(n, _)| n == name).map(|(_, range)| range.clone())
+    }
+}
+
+fn read(body: &[u8]) -> Result<Vec<(String, Range<usize>)>, Reply> {
+    let refuse = |reason, message| Reply::new(400, reason, message);
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(refuse(
+            Reason::InvalidJson,
+            "the request has no body; expected a JSON object".to_owned(),
+        ));
+    }
+    // The error's own text would repeat what the client sent.
+    let unreadable = |error: serde_json::Error| match error.classify() {
+        serde_json::error::Category::Data => "the request body is no JSON object".to_owned(),
+        _ => format!("the request body is no valid JSON: line {}, column {}", error.line(), error.column()),
+    };
+    let Fields(fields) =
+        serde_json::from_slice(body).map_err(|error| refuse(Reason::InvalidJson, unreadable(error)))?;
+    if fields.len() > MAX_FIELDS {
+        let message = format!("the request body has more than {MAX_FIELDS} fields");
+        return Err(refuse(Reason::InvalidField, message));
+    }
+    for (i, (name, _)) in fields.iter().enumerate() {
+        if fields.iter().take(i).any(|(other, _)| other == name) {
+            // The name is the client's own text: cut, so that an answer never grows with what was sent.
+            let name: String = name.chars().take(64).collect();
+            return Err(refuse(Reason::DuplicateField, format!("the request body has `{name}` twice")));
+        }
+    }
+    let start = body.as_ptr() as usize;
+    let place = |(name, value): (Cow<'_, str>, &RawValue)| {
+        let from = (value.get().as_ptr() as usize).saturating_sub(start);
+        (name.into_owned(), from..from + value.get().len())
+    };
+    Ok(fields.into_iter().map(place).collect())
+}
+
+/// The fields of an object, borrowed from its text.
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A string, borrowed where its text has no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields<'a>, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(Text(name)) = map.next_key()? {
+                    let value = map.next_value()?;
+                    // One more than the limit is enough to know that there are too many.
+                    if fields.len() <= MAX_FIELDS {
+                        fields.push((name, value));
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        deserializer.deserialize_map(Object).map(Fields)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        struct Str;
+        impl<'de> Visitor<'de> for Str {
+            type Value = Cow<'de, str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(text))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Str).map(Text)
+    }
+}
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;

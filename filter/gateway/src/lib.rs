@@ -1,0 +1,41 @@
+//! Every decision about a request, and nothing else.
+//!
+//! This crate is a deterministic implementation of the gateway's policies. It holds no socket, no clock, no
+//! global and no host: what happens comes in as an [`Event`], what is to be done goes out as [`Effect`]s, and
+//! whether the message goes on is derived from the phase the request is in. An adapter (`filter/wasm`) turns a
+//! host's callbacks into the one and the other into host calls; the tests of this crate do it with plain values.
+//!
+//! The module has two jobs. As a filter of the listener it is an [`Exchange`]: the whole life of a request. As a
+//! filter of a cluster it is an [`Attempt`]: what one provider gets of it.
+//!
+//! # The order of the stages
+//!
+//! [`Stage`] lists them. A refused prompt costs no budget, so `guard` comes before `admit`; what the gateway adds
+//! is neither guarded nor charged to the caller, so `enrich` comes after both; a cached answer passes `answer`
+//! like any other. Stages that no policy can name yet have their place in the order and nothing to do.
+
+mod answer;
+mod attempt;
+mod document;
+mod edits;
+mod event;
+mod exchange;
+mod headers;
+mod path;
+mod reply;
+mod sse;
+#[cfg(test)]
+mod testing;
+
+pub use attempt::Attempt;
+pub use edits::Edits;
+pub use event::{Answer, Appetite, Arrival, Effect, Event, Flow, Level, Metric, Step};
+pub use exchange::Exchange;
+pub use headers::Headers;
+pub use reply::{Outcome, Reason, Reply, Stage};
+
+/// Headers of this beginning are the gateway's own: taken from what clients send, kept from what providers see.
+pub const INTERNAL_PREFIX: &str = "x-turnpike-";
+
+/// The header by which a call of the module's own says to the upstream filter what is asked.
+pub const HANDOVER_HEADER: &str = "x-turnpike-path";

@@ -1,0 +1,168 @@
+//! What a client is told when the gateway answers itself, and how a request ended.
+
+/// An answer that did not come from the provider. Its body is JSON in OpenAI's error shape, so that SDKs show it.
+#[derive(Debug, PartialEq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Why; sent as `error.code` and in the header `x-turnpike-reason`.
+    pub reason: Reason,
+    /// What the client may know, as one sentence.
+    pub message: String,
+}
+
+/// Why the gateway answered itself. The code of each is stable: it is in bodies, headers, metrics and logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No route takes this host and path.
+    RouteNotFound,
+    /// The request did not come through the gateway's own listener.
+    NotAdmitted,
+    /// The body is not the JSON object that the API takes.
+    InvalidJson,
+    /// A name stands twice in the body, so that two readers could read two things.
+    DuplicateField,
+    /// A field that the gateway decides by is not what the API says.
+    InvalidField,
+    /// The body is longer than the gateway takes.
+    BodyTooLarge,
+    /// The body is compressed.
+    UnsupportedEncoding,
+    /// The client took too long to send its request.
+    RequestTimeout,
+    /// The provider could not be reached, or hung up.
+    ProviderUnreachable,
+    /// The provider did not answer in time.
+    ProviderTimeout,
+    /// The provider refused the gateway's key.
+    ProviderAuthFailed,
+    /// The host gave up for a reason of its own.
+    HostError,
+}
+
+/// A step of a request's life, in the order in which a request meets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Which way it goes.
+    Route,
+    /// Who is calling.
+    Authenticate,
+    /// What is asked.
+    Read,
+    /// What the caller may use.
+    Authorize,
+    /// What the prompt says.
+    Guard,
+    /// What it costs, and whether the answer is known already.
+    Admit,
+    /// What the gateway adds.
+    Enrich,
+    /// What the provider gets.
+    Attempt,
+    /// What the client gets.
+    Answer,
+    /// What is remembered.
+    Settle,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The provider answered, and the client has it.
+    Ok,
+    /// The provider answered with an error, and the client has it.
+    ProviderError,
+    /// The provider ended a stream before its end.
+    StreamCut,
+    /// The request ended before there was an answer.
+    Unanswered,
+    /// The client left, or the provider hung up, in the middle of a stream.
+    Interrupted,
+    /// The gateway answered.
+    Replied(Reason),
+}
+
+impl Outcome {
+    /// The stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::ProviderError => "provider_error",
+            Outcome::StreamCut => "stream_cut",
+            Outcome::Unanswered => "unanswered",
+            Outcome::Interrupted => "interrupted",
+            Outcome::Replied(reason) => reason.code(),
+        }
+    }
+}
+
+impl Reason {
+    /// The stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Reason::RouteNotFound => "route_not_found",
+            Reason::NotAdmitted => "not_admitted",
+            Reason::InvalidJson => "invalid_json",
+            Reason::DuplicateField => "duplicate_field",
+            Reason::InvalidField => "invalid_field",
+            Reason::BodyTooLarge => "body_too_large",
+            Reason::UnsupportedEncoding => "unsupported_content_encoding",
+            Reason::RequestTimeout => "request_timeout",
+            Reason::ProviderUnreachable => "provider_unreachable",
+            Reason::ProviderTimeout => "provider_timeout",
+            Reason::ProviderAuthFailed => "provider_auth_failed",
+            Reason::HostError => "host_error",
+        }
+    }
+
+    /// The step that gives this reason.
+    pub fn stage(self) -> Stage {
+        match self {
+            Reason::RouteNotFound => Stage::Route,
+            Reason::InvalidJson
+            | Reason::DuplicateField
+            | Reason::InvalidField
+            | Reason::BodyTooLarge
+            | Reason::UnsupportedEncoding
+            | Reason::RequestTimeout => Stage::Read,
+            Reason::NotAdmitted => Stage::Attempt,
+            Reason::ProviderUnreachable
+            | Reason::ProviderTimeout
+            | Reason::ProviderAuthFailed
+            | Reason::HostError => Stage::Answer,
+        }
+    }
+}
+
+impl Reply {
+    /// An answer of the gateway's own.
+    pub fn new(status: u16, reason: Reason, message: impl Into<String>) -> Reply {
+        Reply { status, reason, message: message.into() }
+    }
+
+    /// The headers beside `content-type: application/json`.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        vec![("x-turnpike-reason", self.reason.code().to_owned())]
+    }
+
+    /// The body: an error object as the OpenAI API shapes it.
+    pub fn body(&self) -> Vec<u8> {
+        error_object(&self.message, self.kind(), self.reason.code())
+    }
+
+    /// The `type` that OpenAI's SDKs know for such a status.
+    fn kind(&self) -> &'static str {
+        match self.status {
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+}
+
+/// `{"error": …}` as the OpenAI API shapes it.
+pub fn error_object(message: &str, kind: &str, code: &str) -> Vec<u8> {
+    let message = serde_json::Value::from(message);
+    format!(r#"{{"error":{{"message":{message},"type":"{kind}","param":null,"code":"{code}"}}}}"#)
+        .into_bytes()
+}

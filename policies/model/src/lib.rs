@@ -1,0 +1,160 @@
+//! The plugin configuration: what the module is told to do.
+//!
+//! It is read in two steps. [`written`] is the configuration as a person or a renderer wrote it: serde types,
+//! nothing decided. [`Plugin::read`] turns it into the types of this module: defaults filled in, references
+//! to the environment resolved, impossible things refused. A configuration is taken whole or not at all, and
+//! a refusal names every [`Problem`] at once.
+
+mod check;
+mod secret;
+pub mod written;
+
+use std::fmt;
+
+pub use secret::Secret;
+pub use written::{PathMatch, Provider, Rewrite, Unmatched};
+
+/// Body limit where the configuration names none, in bytes: 8 MiB.
+pub const DEFAULT_MAX_REQUEST_BYTES: u64 = 8 * 1024 * 1024;
+
+/// A checked configuration: which of its two jobs this instance of the module has.
+#[derive(Debug)]
+pub enum Plugin {
+    /// In the listener's filter chain: decides about requests.
+    Downstream(Gateway),
+    /// In a cluster's upstream filter chain: writes what the provider gets.
+    Upstream(Target),
+}
+
+/// What the gateway decides by.
+#[derive(Debug)]
+pub struct Gateway {
+    /// In the order of precedence: the first match wins.
+    pub routes: Vec<Route>,
+    /// A longer request body is refused with 413. Bytes.
+    pub max_request_bytes: u64,
+    /// What happens to a request that no route takes.
+    pub unmatched: Unmatched,
+}
+
+/// One way through the gateway.
+#[derive(Debug)]
+pub struct Route {
+    /// The host's own name for the route, and the label of its metrics.
+    pub name: String,
+    /// What it takes, where the host names no route; any of these.
+    pub matches: Vec<Match>,
+    /// What becomes of the path. `None`: the rest after the matched prefix is the API path.
+    pub rewrite: Option<Rewrite>,
+    /// Who writes what the provider gets.
+    pub attempt: Attempt,
+}
+
+/// A host and a path.
+#[derive(Debug)]
+pub struct Match {
+    /// Lower case, exact or `*.suffix`; empty takes every host.
+    pub hosts: Vec<String>,
+    /// Where the path has to begin, or what it has to be.
+    pub path: PathMatch,
+}
+
+/// Who writes what the provider gets.
+#[derive(Debug)]
+pub enum Attempt {
+    /// This filter does.
+    Here(Target),
+    /// The module in the cluster's upstream filter chain does.
+    Upstream {
+        /// Whether it sends the client's own credential, so that the provider's 401 is the client's business.
+        passthrough: bool,
+    },
+}
+
+/// A provider as one route or one cluster reaches it.
+#[derive(Debug)]
+pub struct Target {
+    /// Whose API it speaks.
+    pub provider: Provider,
+    /// The `:authority` that the provider sees.
+    pub host: String,
+    /// Replaces the body's `model`. `None` leaves the client's.
+    pub model: Option<String>,
+    /// What the provider is shown as proof of who pays.
+    pub credential: Credential,
+    /// Where the provider's API lives, if not at its usual place.
+    pub path: Option<TargetPath>,
+}
+
+/// Where a provider's API lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetPath {
+    /// Every request goes to exactly this path; the client's query is dropped.
+    Full(String),
+    /// In place of `/v1`.
+    Base(String),
+}
+
+/// What a provider is shown as proof of who pays.
+#[derive(Debug)]
+pub enum Credential {
+    /// The host adds it after the module has run; the module only takes the client's away.
+    Injected,
+    /// The client's own `authorization` goes on to the provider.
+    Passthrough,
+    /// Sent as `authorization: Bearer <key>`.
+    Key(Secret),
+    /// The provider asks for none.
+    Absent,
+}
+
+/// Something in a configuration that cannot be taken, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The field, as in `routes[0].matches[1].path`. Empty for the document as a whole.
+    pub path: String,
+    /// What is wrong and what was expected.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            write!(f, "{}", self.what)
+        } else {
+            write!(f, "{}: {}", self.path, self.what)
+        }
+    }
+}
+
+impl Attempt {
+    /// Whether the provider is shown the client's own credential.
+    pub fn is_passthrough(&self) -> bool {
+        match self {
+            Attempt::Here(target) => matches!(target.credential, Credential::Passthrough),
+            Attempt::Upstream { passthrough } => *passthrough,
+        }
+    }
+}
+
+impl Provider {
+    /// The host of the provider's public API.
+    pub fn default_host(self) -> &'static str {
+        match self {
+            Provider::Openai => "api.openai.com",
+            Provider::Mistral => "api.mistral.ai",
+        }
+    }
+
+    /// The name in configurations, metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Provider::Openai => "openai",
+            Provider::Mistral => "mistral",
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;
