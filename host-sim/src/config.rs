@@ -1,0 +1,167 @@
+//! What a host runs: listeners, routes, clusters and the plugins in their filter chains.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::abi::LogLevel;
+use crate::metrics::StatsTag;
+use crate::vm::{Bounds, Module};
+
+/// A whole host.
+pub struct Config {
+    /// Where it serves. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where it tells about itself; nowhere if absent.
+    pub admin: Option<SocketAddr>,
+    /// How many threads serve, each with VMs of its own.
+    pub workers: usize,
+    /// The listener's filter chain.
+    pub filters: Vec<Arc<Plugin>>,
+    /// The first that matches wins.
+    pub routes: Vec<Route>,
+    /// Where requests and calls of plugins go.
+    pub clusters: Vec<Cluster>,
+    /// Labels in the names of metrics.
+    pub stats_tags: Vec<StatsTag>,
+    /// How much of one direction of a stream the filters may hold, in bytes.
+    pub buffer_limit: usize,
+    /// How long nothing may happen on a stream.
+    pub idle_timeout: Duration,
+    /// What a guest may use.
+    pub bounds: Bounds,
+    /// The quietest level that is logged.
+    pub log_level: LogLevel,
+    /// Takes log lines.
+    pub log: Box<dyn Fn(LogLevel, &str) + Send + Sync>,
+}
+
+/// A module with a configuration.
+pub struct Plugin {
+    /// Its name in logs.
+    pub name: String,
+    /// Which of the module's plugins it is, where a module has several.
+    pub root_id: String,
+    /// Plugins of the same id, module and environment share a VM; those of the same id share data.
+    pub vm_id: String,
+    /// The code.
+    pub module: Module,
+    /// The plugin's configuration.
+    pub configuration: Vec<u8>,
+    /// The VM's configuration.
+    pub vm_configuration: Vec<u8>,
+    /// The VM's environment. It may hold secrets: only the names are ever shown.
+    pub env: Vec<(String, String)>,
+    /// Whether a pause in the headers' callback leaves the body coming, as Envoy's setting of that name does.
+    pub allow_on_headers_stop_iteration: bool,
+}
+
+/// A way to clusters.
+pub struct Route {
+    /// Its name, which plugins can ask for.
+    pub name: String,
+    /// Host names, exact or `*.suffix`; empty takes every host.
+    pub hosts: Vec<String>,
+    /// What the path has to be.
+    pub path: PathMatch,
+    /// Where to, by weight.
+    pub clusters: Vec<(String, u32)>,
+    /// How long the whole answer may take; no bound if absent.
+    pub timeout: Option<Duration>,
+}
+
+/// What a path has to be.
+pub enum PathMatch {
+    /// The path, or the segments it begins with.
+    Prefix(String),
+    /// The whole path.
+    Exact(String),
+}
+
+/// Servers of one kind.
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// Its servers, used in turn.
+    pub endpoints: Vec<Endpoint>,
+    /// How the connection is protected; not at all if absent.
+    pub tls: Option<Tls>,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// The cluster's filter chain.
+    pub filters: Vec<Arc<Plugin>>,
+}
+
+/// A server.
+pub struct Endpoint {
+    /// A name or an address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// How a connection to an upstream is protected.
+pub struct Tls {
+    /// The name that is asked for, and that the certificate has to be for.
+    pub name: String,
+    /// Whose certificates are believed, as PEM; the system's authorities if absent.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// The configuration as JSON, without a secret.
+    pub fn dump(&self) -> Value {
+        json!({
+            "listen": self.listen.to_string(),
+            "workers": self.workers,
+            "buffer_limit": self.buffer_limit,
+            "idle_timeout_ms": self.idle_timeout.as_millis() as u64,
+            "filters": self.filters.iter().map(|it| it.dump()).collect::<Vec<_>>(),
+            "routes": self.routes.iter().map(Route::dump).collect::<Vec<_>>(),
+            "clusters": self.clusters.iter().map(Cluster::dump).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Plugin {
+    fn dump(&self) -> Value {
+        let text = String::from_utf8_lossy(&self.configuration);
+        let configuration = serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text.as_ref()));
+        let env: serde_json::Map<_, _> =
+            self.env.iter().map(|(name, _)| (name.clone(), Value::from("[hidden]"))).collect();
+        json!({
+            "name": self.name, "root_id": self.root_id, "vm_id": self.vm_id,
+            "configuration": configuration, "env": env,
+        })
+    }
+}
+
+impl Route {
+    fn dump(&self) -> Value {
+        let path = match &self.path {
+            PathMatch::Prefix(path) => json!({ "prefix": path }),
+            PathMatch::Exact(path) => json!({ "exact": path }),
+        };
+        let clusters: Vec<Value> =
+            self.clusters.iter().map(|(name, weight)| json!({ "name": name, "weight": weight })).collect();
+        json!({
+            "name": self.name, "hosts": self.hosts, "path": path, "clusters": clusters,
+            "timeout_ms": self.timeout.map(|timeout| timeout.as_millis() as u64),
+        })
+    }
+}
+
+impl Cluster {
+    fn dump(&self) -> Value {
+        let endpoints: Vec<String> =
+            self.endpoints.iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
+        json!({
+            "name": self.name, "endpoints": endpoints,
+            "tls": self.tls.as_ref().map(|tls| json!({ "name": tls.name, "ca_file": tls.ca_file })),
+            "filters": self.filters.iter().map(|it| it.dump()).collect::<Vec<_>>(),
+        })
+    }
+}

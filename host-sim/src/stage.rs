@@ -1,0 +1,251 @@
+//! A filter chain between a client and an upstream: moves frames, keeps time, notices who has left.
+//!
+//! The same loop runs for the listener's chain, where the left side is the HTTP server, and for a cluster's, where it
+//! is the router or a call of a guest's own.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::chain::{Answered, Chain, Frame, host_reply, is_last};
+use crate::headers::HeaderMap;
+use crate::traffic::{Inbox, LocalReply};
+
+/// How many frames wait between two stages.
+const QUEUE: usize = 16;
+
+/// Something that comes back from an upstream.
+#[derive(Debug)]
+pub enum Event {
+    /// The answer that follows is not the upstream's own; the reason.
+    Local(String),
+    /// A piece of the answer.
+    Frame(Frame),
+    /// There is no answer, but this one of the host's.
+    Reply(LocalReply),
+    /// The answer has been broken off.
+    Reset,
+}
+
+/// The side of the client.
+pub struct Left {
+    /// The request.
+    pub requests: mpsc::Receiver<Frame>,
+    /// The response.
+    pub responses: mpsc::Sender<Event>,
+}
+
+/// The side of the upstream; the mirror image of a [`Left`].
+pub struct Right {
+    /// The request.
+    pub requests: mpsc::Sender<Frame>,
+    /// The response.
+    pub responses: mpsc::Receiver<Event>,
+}
+
+/// A connection between two stages.
+pub fn pair() -> (Left, Right) {
+    let (to_upstream, requests) = mpsc::channel(QUEUE);
+    let (responses, from_upstream) = mpsc::channel(QUEUE);
+    (Left { requests, responses }, Right { requests: to_upstream, responses: from_upstream })
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// Without anything happening on the stream; no bound if absent.
+    pub idle: Option<Duration>,
+}
+
+/// Where a request goes: the upstream's side, and how long the answer may take.
+pub type Connected = Result<(Right, Option<Duration>), LocalReply>;
+
+/// A stage at work.
+struct Stage<C> {
+    chain: Chain,
+    left: Left,
+    right: Option<Right>,
+    connect: C,
+    request_ended: bool,
+    response_ended: bool,
+    last: Instant,
+    timeout: Option<Instant>,
+}
+
+/// One of the things that a stage waits for.
+enum Happened {
+    ClientLeft,
+    /// A guest wants something done.
+    Ordered,
+    /// The upstream has said something; nothing at all means that it has hung up.
+    Heard(Option<Event>),
+    /// There is room at the upstream, or there never will be.
+    Writable(bool),
+    /// The client has said something.
+    Asked(Frame),
+    /// Something took too long.
+    Expired,
+}
+
+/// Runs a chain between two sides until the stream is over. `connect` is asked once, when the headers have passed.
+pub async fn run(
+    chain: Chain,
+    inbox: Rc<Inbox>,
+    left: Left,
+    times: Times,
+    connect: impl FnMut(&HeaderMap) -> Connected,
+) {
+    let now = Instant::now();
+    let mut stage = Stage {
+        chain,
+        left,
+        right: None,
+        connect,
+        request_ended: false,
+        response_ended: false,
+        last: now,
+        timeout: None,
+    };
+    while stage.deliver().await && stage.step(&inbox, times).await {}
+    stage.chain.end();
+}
+
+impl<C: FnMut(&HeaderMap) -> Connected> Stage<C> {
+    /// Sends what is for the client. False if the stream is over.
+    async fn deliver(&mut self) -> bool {
+        self.connect();
+        if self.chain.replied {
+            // Nobody listens to the upstream any more.
+            self.right = None;
+        }
+        while let Some(frame) = self.chain.to_client.pop_front() {
+            if self.chain.replied && matches!(frame, Frame::Headers(..)) {
+                let _ = self.left.responses.send(Event::Local(self.chain.details())).await;
+            }
+            if self.left.responses.send(Event::Frame(frame)).await.is_err() {
+                return false;
+            }
+        }
+        match self.chain.answered {
+            Answered::Over if self.chain.broken => {
+                let _ = self.left.responses.send(Event::Reset).await;
+                false
+            }
+            Answered::Over => false,
+            Answered::No | Answered::Begun | Answered::Sent => true,
+        }
+    }
+
+    fn connect(&mut self) {
+        if self.right.is_some() || self.chain.replied {
+            return;
+        }
+        let Some(Frame::Headers(headers, _)) = self.chain.to_upstream.front() else { return };
+        match (self.connect)(headers) {
+            Ok((right, timeout)) => {
+                self.right = Some(right);
+                self.timeout = timeout.map(|timeout| Instant::now() + timeout);
+            }
+            Err(reply) => self.chain.reply(reply),
+        }
+    }
+
+    /// Waits for one thing to happen. False if the client has left.
+    async fn step(&mut self, inbox: &Inbox, times: Times) -> bool {
+        let idle = times.idle.map(|idle| self.last + idle);
+        let until = [idle, self.timeout].into_iter().flatten().min();
+        let may_read = !self.request_ended && self.chain.to_upstream.is_empty();
+        let may_write = !self.chain.to_upstream.is_empty();
+        let (requests, responses) = match &mut self.right {
+            Some(right) if self.response_ended => (Some(&right.requests), None),
+            Some(right) => (Some(&right.requests), Some(&mut right.responses)),
+            None => (None, None),
+        };
+        let happened = tokio::select! {
+            biased;
+            () = self.left.responses.closed() => Happened::ClientLeft,
+            () = inbox.wait() => Happened::Ordered,
+            event = receive(responses) => Happened::Heard(event),
+            open = writable(requests), if may_write => Happened::Writable(open),
+            frame = self.left.requests.recv(), if may_read => frame.map_or(Happened::ClientLeft, Happened::Asked),
+            () = alarm(until) => Happened::Expired,
+        };
+        match happened {
+            Happened::ClientLeft => return false,
+            Happened::Ordered => self.chain.obey(),
+            Happened::Heard(event) => self.hear(event),
+            Happened::Writable(open) => self.send_on(open),
+            Happened::Asked(frame) => {
+                self.request_ended = is_last(&frame);
+                self.chain.request(frame);
+            }
+            Happened::Expired => self.expire(until == self.timeout),
+        }
+        self.last = Instant::now();
+        true
+    }
+
+    fn send_on(&mut self, open: bool) {
+        let right = self.right.as_ref().filter(|_| open);
+        let frame = self.chain.to_upstream.pop_front();
+        let sent = right.zip(frame).map(|(right, frame)| right.requests.try_send(frame));
+        if !matches!(sent, Some(Ok(()))) {
+            // The upstream takes no more; it may have answered already.
+            self.chain.to_upstream.clear();
+        }
+    }
+
+    fn hear(&mut self, event: Option<Event>) {
+        match event {
+            Some(Event::Local(details)) => self.chain.set_details(details),
+            Some(Event::Frame(frame)) => {
+                self.response_ended = is_last(&frame);
+                self.chain.response(frame);
+            }
+            Some(Event::Reply(reply)) => self.chain.reply(reply),
+            // Once headers have gone to the client, the only honest end is a broken one.
+            Some(Event::Reset) | None => {
+                self.right = None;
+                let details = "upstream_reset_before_response_started{connection_termination}";
+                self.chain.reply(host_reply(503, RESET_BODY, details));
+            }
+        }
+    }
+
+    fn expire(&mut self, of_the_route: bool) {
+        self.timeout = None;
+        self.chain.reply(match (of_the_route, self.request_ended) {
+            (true, _) => host_reply(504, "upstream request timeout", "response_timeout"),
+            (false, true) => host_reply(504, "stream timeout", "stream_idle_timeout"),
+            (false, false) => host_reply(408, "stream timeout", "stream_idle_timeout"),
+        });
+    }
+}
+
+/// Envoy's words for an upstream that hung up.
+const RESET_BODY: &str =
+    "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+
+async fn receive(from: Option<&mut mpsc::Receiver<Event>>) -> Option<Event> {
+    match from {
+        Some(from) => from.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for room at the upstream. False if it takes nothing any more.
+async fn writable(to: Option<&mpsc::Sender<Frame>>) -> bool {
+    match to {
+        Some(to) => to.reserve().await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn alarm(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,316 @@
+//! From resources to a plan: which of them counts, what they refer to, in which order matches are tried.
+
+use std::cmp::Reverse;
+
+use policy::{PathMatch, Provider, Secret};
+
+use crate::kinds::gateway::Gateway;
+use crate::kinds::http_route::{BackendRef, HttpRoute, ParentRef};
+use crate::kinds::secret::{self, KeyText};
+use crate::kinds::upstream::{Ai, AuthToken};
+use crate::kinds::{Id, Resource, Spec};
+use crate::plan::{Entry, Key, Plan, Route, Target, Tls};
+use crate::problem::{Place, Report, Severity, did_you_mean};
+
+/// Looks up an environment variable.
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
+
+/// The resources that count, and who is told of what is wrong with them.
+struct Compiler<'c> {
+    resources: Vec<Resource>,
+    report: &'c Report,
+    env: Env<'c>,
+}
+
+/// Makes a plan of resources.
+pub fn compile(resources: Vec<Resource>, env: Env<'_>, report: &Report) -> Plan {
+    let compiler = Compiler { resources: latest(resources, report), report, env };
+    let mut plan = Plan { targets: compiler.targets(), ..Plan::default() };
+    for resource in &compiler.resources {
+        if let Spec::HttpRoute(route) = &resource.spec {
+            compiler.route(&resource.id, &resource.place, route, &mut plan);
+        }
+    }
+    plan.entries.sort_by_key(|entry| precedence(entry.host.as_deref(), &entry.path));
+    plan
+}
+
+/// Of several resources with one name the last counts, in the first one's place.
+fn latest(resources: Vec<Resource>, report: &Report) -> Vec<Resource> {
+    let mut kept: Vec<Resource> = Vec::new();
+    for resource in resources {
+        match kept.iter_mut().find(|it| it.id == resource.id) {
+            Some(old) => {
+                let Id { kind, namespace, name } = &resource.id;
+                let what = format!("{kind} {namespace}/{name} is replaced by the one in {}", resource.place);
+                report.add(Severity::Note, &old.place, "", what);
+                *old = resource;
+            }
+            None => kept.push(resource),
+        }
+    }
+    kept
+}
+
+/// Smaller comes first: exact hosts before patterns before none, longer before shorter; then exact paths before
+/// prefixes, longer before shorter (Gateway API, `HTTPRouteRule.matches`). Equals keep their order.
+fn precedence(host: Option<&str>, path: &PathMatch) -> (u8, Reverse<usize>, u8, Reverse<usize>) {
+    let (host_rank, host_length) = match host {
+        Some(pattern) if pattern.starts_with('*') => (1, pattern.len()),
+        Some(exact) => (0, exact.len()),
+        None => (2, 0),
+    };
+    let (path_rank, path_length) = match path {
+        PathMatch::Exact(path) => (0, path.len()),
+        PathMatch::Prefix(path) => (1, path.len()),
+    };
+    (host_rank, Reverse(host_length), path_rank, Reverse(path_length))
+}
+
+impl Compiler<'_> {
+    fn targets(&self) -> Vec<Target> {
+        let upstream = |resource: &Resource| match &resource.spec {
+            Spec::Upstream(upstream) => {
+                upstream.ai.as_ref().map(|ai| self.target(&resource.id, &resource.place, ai))
+            }
+            Spec::Gateway(_) | Spec::HttpRoute(_) | Spec::Secret(_) => None,
+        };
+        self.resources.iter().filter_map(upstream).collect()
+    }
+
+    fn target(&self, id: &Id, place: &Place, ai: &Ai) -> Target {
+        let public = ai.provider.default_host();
+        let (host, port) = match &ai.host {
+            Some(custom) => (custom.host.clone(), custom.port.unwrap_or(443)),
+            None => (public.to_owned(), 443),
+        };
+        let hostname = ai.host.as_ref().and_then(|custom| custom.hostname.clone());
+        let name = hostname.clone().unwrap_or_else(|| host.clone());
+        let tls = (port == 443 || ai.tls.is_some()).then(|| Tls {
+            name: ai.tls.as_ref().and_then(|tls| tls.sni.clone()).unwrap_or_else(|| name.clone()),
+            ca_file: ai.tls.as_ref().and_then(|tls| tls.root_ca.clone()),
+        });
+        let usual = if tls.is_some() { 443 } else { 80 };
+        let authority = match hostname {
+            Some(hostname) => hostname,
+            None if port == usual => host.clone(),
+            None => format!("{host}:{port}"),
+        };
+        let key = self.key(ai, place);
+        let path = ai.host.as_ref().and_then(|custom| custom.path.clone());
+        Target {
+            name: format!("{}/{}", id.namespace, id.name),
+            provider: ai.provider,
+            host,
+            port,
+            authority,
+            tls,
+            model: ai.model.clone(),
+            key,
+            path,
+        }
+    }
+
+    fn key(&self, ai: &Ai, place: &Place) -> Key {
+        match &ai.token {
+            None => Key::Absent,
+            Some(AuthToken::Passthrough) => Key::Passthrough,
+            Some(AuthToken::Inline(text)) => self.resolve(text, place, "spec.ai"),
+            Some(AuthToken::Secret { name, namespace, place, path }) => {
+                self.secret(name, namespace, ai.provider, place, path)
+            }
+        }
+    }
+
+    fn secret(&self, name: &str, namespace: &str, provider: Provider, place: &Place, path: &str) -> Key {
+        let id = Id { kind: "Secret", namespace: namespace.to_owned(), name: name.to_owned() };
+        let found = self.resources.iter().find(|it| it.id == id).map(|it| (&it.spec, &it.place));
+        match found {
+            Some((Spec::Secret(secret::Secret { key: Some(text) }), at)) => {
+                self.resolve(text, at, "Authorization")
+            }
+            Some((_, at)) => {
+                self.report.add(
+                    Severity::Error,
+                    at,
+                    "",
+                    "the secret holds no `Authorization`, which is where a provider's key is looked for",
+                );
+                Key::Absent
+            }
+            // Where secrets live in a cluster, the files do not have them: the environment stands in.
+            None => {
+                let variable = usual_variable(provider);
+                match self.variable(variable) {
+                    Some(key) => Key::Known(key),
+                    None => {
+                        let what = format!(
+                            "no Secret {namespace}/{name} among the files, and {variable} is not set: there is no key for this provider"
+                        );
+                        self.report.add(Severity::Warning, place, path, what);
+                        Key::Missing { variable: variable.into(), place: place.clone() }
+                    }
+                }
+            }
+        }
+    }
+
+    fn resolve(&self, text: &KeyText, place: &Place, path: &str) -> Key {
+        match text {
+            KeyText::Literal(key) => Key::Known(key.clone()),
+            KeyText::Variable(name) => match self.variable(name) {
+                Some(key) => Key::Known(key),
+                None => {
+                    let what = format!(
+                        "the environment variable {name} is not set: there is no key for this provider"
+                    );
+                    self.report.add(Severity::Warning, place, path, what);
+                    Key::Missing { variable: name.clone(), place: place.clone() }
+                }
+            },
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<Secret> {
+        let value = (self.env)(name)?;
+        let key = secret::bearer(&value);
+        (!key.is_empty()).then(|| Secret::new(key.to_owned()))
+    }
+
+    fn route(&self, id: &Id, place: &Place, route: &HttpRoute, plan: &mut Plan) {
+        let Some(hosts) = self.hosts(id, place, route) else { return };
+        for (number, rule) in route.rules.iter().enumerate() {
+            let mut name = format!("{}/{}", id.namespace, id.name);
+            if let (Some(rule_name), true) = (&rule.name, route.rules.len() > 1) {
+                name = format!("{name}/{rule_name}");
+            } else if route.rules.len() > 1 {
+                name = format!("{name}/{number}");
+            }
+            let index = plan.routes.len();
+            let mut matches: Vec<(Option<String>, PathMatch)> = Vec::new();
+            for host in &hosts {
+                matches.extend(rule.paths.iter().map(|path| (host.clone(), path.clone())));
+            }
+            matches.sort_by_key(|(host, path)| precedence(host.as_deref(), path));
+            let entries = matches.iter().cloned();
+            plan.entries.extend(entries.map(|(host, path)| Entry { host, path, route: index }));
+            let backends =
+                rule.backends.iter().filter_map(|it| Some((self.backend(id, it, &plan.targets)?, it.weight)));
+            plan.routes.push(Route {
+                name,
+                matches,
+                rewrite: rule.rewrite.clone(),
+                backends: backends.filter(|(_, weight)| *weight > 0).collect(),
+                timeout: rule.timeout,
+            });
+            if rule.backends.is_empty() {
+                self.report.add(
+                    Severity::Error,
+                    place,
+                    &format!("spec.rules[{number}]"),
+                    "a rule needs a backend",
+                );
+            }
+        }
+    }
+
+    /// The hosts that a route serves; `None` among them is every host. Nothing at all if no listener takes it.
+    fn hosts(&self, id: &Id, place: &Place, route: &HttpRoute) -> Option<Vec<Option<String>>> {
+        let own: Vec<Option<String>> = match route.hostnames.as_slice() {
+            [] => vec![None],
+            names => names.iter().cloned().map(Some).collect(),
+        };
+        let gateways: Vec<(&Id, &Gateway)> = self.resources.iter().filter_map(as_gateway).collect();
+        if gateways.is_empty() || route.parents.is_empty() {
+            return Some(own);
+        }
+        let mut hosts: Vec<Option<String>> = Vec::new();
+        for parent in &route.parents {
+            // One that does not exist is an error already; what else is wrong with the route is worth knowing too.
+            let Some(gateway) = self.parent(id, parent, &gateways) else { return Some(own) };
+            let takes = |section: &str, port: Option<u16>| {
+                parent.section.as_deref().is_none_or(|it| it == section)
+                    && (parent.port.is_none() || parent.port == port)
+            };
+            for listener in gateway.listeners.iter().filter(|it| takes(&it.name, it.port)) {
+                for host in own.iter().filter_map(|host| both(host.as_deref(), listener.hostname.as_deref()))
+                {
+                    if !hosts.contains(&host) {
+                        hosts.push(host);
+                    }
+                }
+            }
+        }
+        if hosts.is_empty() {
+            self.report.add(
+                Severity::Warning,
+                place,
+                "spec",
+                "no listener of the gateways it names takes this route: it is not served",
+            );
+            return None;
+        }
+        Some(hosts)
+    }
+
+    fn parent<'g>(
+        &self,
+        id: &Id,
+        parent: &ParentRef,
+        gateways: &[(&Id, &'g Gateway)],
+    ) -> Option<&'g Gateway> {
+        let namespace = parent.namespace.as_ref().unwrap_or(&id.namespace);
+        let found = gateways.iter().find(|(id, _)| id.name == parent.name && id.namespace == *namespace);
+        if found.is_none() {
+            let hint = did_you_mean(&parent.name, gateways.iter().map(|(id, _)| id.name.as_str()));
+            let what = format!("there is no Gateway {namespace}/{}{hint}", parent.name);
+            self.report.add(Severity::Error, &parent.place, &parent.path, what);
+        }
+        found.map(|(_, gateway)| *gateway)
+    }
+
+    fn backend(&self, id: &Id, backend: &BackendRef, targets: &[Target]) -> Option<usize> {
+        let name = format!("{}/{}", backend.namespace.as_ref().unwrap_or(&id.namespace), backend.name);
+        let found = targets.iter().position(|target| target.name == name);
+        if found.is_none() {
+            let hint = did_you_mean(&name, targets.iter().map(|target| target.name.as_str()));
+            let what = format!("there is no Upstream {name} with a model{hint}");
+            self.report.add(Severity::Error, &backend.place, &backend.path, what);
+        }
+        found
+    }
+}
+
+fn as_gateway(resource: &Resource) -> Option<(&Id, &Gateway)> {
+    match &resource.spec {
+        Spec::Gateway(gateway) => Some((&resource.id, gateway)),
+        Spec::HttpRoute(_) | Spec::Upstream(_) | Spec::Secret(_) => None,
+    }
+}
+
+/// The variable in which people keep a provider's key.
+fn usual_variable(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Openai => "OPENAI_API_KEY",
+        Provider::Mistral => "MISTRAL_API_KEY",
+    }
+}
+
+/// The hosts that two patterns have in common, where `None` has all.
+fn both(one: Option<&str>, other: Option<&str>) -> Option<Option<String>> {
+    let (Some(one), Some(other)) = (one, other) else { return Some(one.or(other).map(str::to_owned)) };
+    let covers = |pattern: &str, host: &str| {
+        pattern == host || pattern.strip_prefix('*').is_some_and(|suffix| host.ends_with(suffix))
+    };
+    if covers(other, one) {
+        Some(Some(one.to_owned()))
+    } else if covers(one, other) {
+        Some(Some(other.to_owned()))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+#[path = "compile_tests.rs"]
+mod tests;

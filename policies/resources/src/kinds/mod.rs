@@ -1,0 +1,106 @@
+//! The kinds that are read, each as it is written: defaults filled in, references not yet followed.
+
+pub mod gateway;
+pub mod http_route;
+pub mod secret;
+pub mod upstream;
+
+use crate::node::{Node, Unknown};
+use crate::problem::{Place, Severity, did_you_mean};
+
+/// A document that says what it is.
+#[derive(Debug)]
+pub struct Resource {
+    /// What it is called, and where.
+    pub id: Id,
+    /// Where it stands.
+    pub place: Place,
+    /// What it says.
+    pub spec: Spec,
+}
+
+/// The name of a resource. Another resource of the same kind and name takes its place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id {
+    /// The kind.
+    pub kind: &'static str,
+    /// The namespace, `default` where none is written.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+/// What a resource says.
+#[derive(Debug)]
+pub enum Spec {
+    /// Where clients come in.
+    Gateway(gateway::Gateway),
+    /// Which requests go where.
+    HttpRoute(http_route::HttpRoute),
+    /// A provider.
+    Upstream(upstream::Upstream),
+    /// A provider's key.
+    Secret(secret::Secret),
+}
+
+/// Kinds that this version reads.
+const READ: [&str; 4] = ["Gateway", "HTTPRoute", "Upstream", "Secret"];
+
+/// Kinds that carry policy and that this version cannot enforce yet: to skip them would be to drop a rule.
+const NOT_YET: [&str; 3] = ["RouteOption", "VirtualHostOption", "RateLimitConfig"];
+
+/// Kinds of the same tour and its surroundings that are somebody else's business.
+const NOT_OURS: [&str; 7] = [
+    "ConfigMap",
+    "Deployment",
+    "GatewayParameters",
+    "ListenerOption",
+    "Namespace",
+    "Service",
+    "ServiceAccount",
+];
+
+/// Reads a document. Gives nothing where it is not ours, or wrong beyond use; the report says which.
+pub fn read(root: &Node<'_>) -> Option<Resource> {
+    let object = root.object()?;
+    object.get("apiVersion");
+    let kind_at = object.need("kind")?;
+    let kind = known(&kind_at)?;
+    let metadata = object.need("metadata")?.object()?;
+    let name = metadata.need("name")?.text()?;
+    let namespace = metadata.get("namespace").map_or(Some("default".to_owned()), |it| it.text())?;
+    let id = Id { kind, namespace, name };
+    object.get("status");
+    let spec = match kind {
+        "Secret" => Spec::Secret(secret::read(&object)?),
+        "Gateway" => Spec::Gateway(gateway::read(&object.need("spec")?.object()?)?),
+        "HTTPRoute" => Spec::HttpRoute(http_route::read(&object.need("spec")?.object()?)?),
+        // `known` gives no other.
+        _ => Spec::Upstream(upstream::read(&object.need("spec")?.object()?, &id)?),
+    };
+    object.finish(Unknown::Warn);
+    Some(Resource { id, place: root.place(), spec })
+}
+
+/// The kind of a document, if it is one that is read.
+fn known(at: &Node<'_>) -> Option<&'static str> {
+    let kind = at.text()?;
+    if let Some(read) = READ.into_iter().find(|it| *it == kind) {
+        return Some(read);
+    }
+    if NOT_YET.contains(&kind.as_str()) {
+        at.refuse(format!(
+            "{kind} is not supported by this version; remove it, because its rules would not be enforced"
+        ));
+    } else if NOT_OURS.contains(&kind.as_str()) {
+        at.say(Severity::Note, format!("{kind} is none of the gateway's business and is skipped"));
+    } else {
+        let hint = did_you_mean(&kind, READ.into_iter().chain(NOT_YET));
+        if hint.is_empty() {
+            at.say(Severity::Warning, format!("{kind} is an unknown kind and is skipped"));
+        } else {
+            at.refuse(format!("{kind} is an unknown kind{hint}"));
+        }
+    }
+    None
+}

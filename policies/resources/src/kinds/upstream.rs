@@ -1,0 +1,187 @@
+//! `Upstream` (gloo.solo.io/v1) with `spec.ai`: a provider, its address and its key.
+
+use policy::{Provider, TargetPath};
+
+use super::Id;
+use super::secret::{KeyText, key_text};
+use crate::node::{Node, Object, Unknown};
+use crate::problem::{Place, Severity, did_you_mean};
+
+/// A provider. Upstreams that are no models have no `ai`.
+#[derive(Debug)]
+pub struct Upstream {
+    /// What `spec.ai` says.
+    pub ai: Option<Box<Ai>>,
+}
+
+/// What `spec.ai` says.
+#[derive(Debug)]
+pub struct Ai {
+    /// Whose API it speaks.
+    pub provider: Provider,
+    /// How the gateway pays.
+    pub token: Option<AuthToken>,
+    /// Where it is, if not at the provider's public API.
+    pub host: Option<CustomHost>,
+    /// The only model, whatever the client asks for.
+    pub model: Option<String>,
+    /// How the connection is protected, beyond what follows from the port.
+    pub tls: Option<SslConfig>,
+}
+
+/// How the gateway pays.
+#[derive(Debug)]
+pub enum AuthToken {
+    /// The key is written here.
+    Inline(KeyText),
+    /// The key is in a secret.
+    Secret {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// Where it is named.
+        place: Place,
+        /// The path of the field.
+        path: String,
+    },
+    /// The client's own key goes on.
+    Passthrough,
+}
+
+/// Another address than the provider's public API.
+#[derive(Debug)]
+pub struct CustomHost {
+    /// Name or address.
+    pub host: String,
+    /// 443 if absent.
+    pub port: Option<u16>,
+    /// The name for `Host` and for TLS, if it is another.
+    pub hostname: Option<String>,
+    /// Where the API is.
+    pub path: Option<TargetPath>,
+}
+
+/// `sslConfig`: TLS on any port.
+#[derive(Debug)]
+pub struct SslConfig {
+    /// The name that is asked for, and that the certificate has to be for.
+    pub sni: Option<String>,
+    /// A PEM file of the authorities that are believed.
+    pub root_ca: Option<String>,
+}
+
+/// Providers that the API knows and this version does not.
+const NOT_YET: [&str; 6] = ["anthropic", "azureOpenai", "bedrock", "gemini", "multi", "vertexAi"];
+
+/// Reads a spec.
+pub fn read(spec: &Object<'_>, id: &Id) -> Option<Upstream> {
+    let Some(ai) = spec.get("ai") else {
+        spec.node().say(Severity::Note, "no model: an Upstream without `ai` is skipped");
+        return Some(Upstream { ai: None });
+    };
+    let tls = spec.get("sslConfig").and_then(|it| ssl_config(&it));
+    // How Gloo finds endpoints and watches their health is not asked here.
+    for field in ["discoveryMetadata", "healthChecks", "outlierDetection", "connectionConfig"] {
+        spec.get(field);
+    }
+    let ai = ai.object()?;
+    let (openai, mistral) = (ai.get("openai"), ai.get("mistral"));
+    for name in NOT_YET {
+        if let Some(node) = ai.get(name) {
+            node.refuse(format!("{name} is not supported by this version, expected openai or mistral"));
+            return None;
+        }
+    }
+    let (provider, node) = match (openai, mistral) {
+        (Some(node), None) => (Provider::Openai, node),
+        (None, Some(node)) => (Provider::Mistral, node),
+        (Some(_), Some(_)) => {
+            ai.node().refuse("openai and mistral exclude each other");
+            return None;
+        }
+        (None, None) => {
+            let named = ai.all().into_iter().next().map(|(name, _)| name).unwrap_or_default();
+            let hint = did_you_mean(&named, ["openai", "mistral"]);
+            ai.node().refuse(format!("names no provider, expected openai or mistral{hint}"));
+            return None;
+        }
+    };
+    ai.finish(Unknown::Warn);
+    provider_settings(&node, provider, tls, id).map(|ai| Upstream { ai: Some(Box::new(ai)) })
+}
+
+fn provider_settings(node: &Node<'_>, provider: Provider, tls: Option<SslConfig>, id: &Id) -> Option<Ai> {
+    let object = node.object()?;
+    let (token, host) = (object.get("authToken"), object.get("customHost"));
+    if token.is_none() && host.is_none() {
+        let public = provider.default_host();
+        node.say(Severity::Warning, format!("{public} asks for a key, but there is no authToken"));
+    }
+    let token = token.and_then(|it| auth_token(&it, id));
+    let host = host.and_then(|it| custom_host(&it));
+    let model = object.get("model").and_then(|it| it.text());
+    object.finish(Unknown::Warn);
+    Some(Ai { provider, token, host, model, tls })
+}
+
+fn auth_token(node: &Node<'_>, id: &Id) -> Option<AuthToken> {
+    let object = node.object()?;
+    let (inline, secret, passthrough) =
+        (object.get("inline"), object.get("secretRef"), object.get("passthrough"));
+    // An empty mapping is a choice here, and so is what YAML makes of `passthrough:` with nothing behind it.
+    let passthrough = passthrough.is_some() || object.all().iter().any(|(name, _)| name == "passthrough");
+    object.finish(Unknown::Refuse);
+    match (inline, secret, passthrough) {
+        (Some(inline), None, false) => key_text(&inline).map(AuthToken::Inline),
+        (None, Some(secret), false) => {
+            let reference = secret.object()?;
+            let name = reference.need("name")?.text()?;
+            let namespace = reference.get("namespace").map_or(Some(id.namespace.clone()), |it| it.text())?;
+            reference.finish(Unknown::Warn);
+            Some(AuthToken::Secret { name, namespace, place: secret.place(), path: secret.path().to_owned() })
+        }
+        (None, None, true) => Some(AuthToken::Passthrough),
+        _ => {
+            node.refuse("expected one of inline, secretRef and passthrough");
+            None
+        }
+    }
+}
+
+fn custom_host(node: &Node<'_>) -> Option<CustomHost> {
+    let object = node.object()?;
+    let host = object.need("host")?.text()?;
+    let port = object.get("port").map_or(Some(None), |it| it.number(1..=65535).map(Some))?;
+    let hostname = object.get("hostname").and_then(|it| it.text());
+    let path = object.get("pathOverride").and_then(|it| path_override(&it));
+    object.finish(Unknown::Warn);
+    Some(CustomHost { host, port: port.and_then(|it| u16::try_from(it).ok()), hostname, path })
+}
+
+fn path_override(node: &Node<'_>) -> Option<TargetPath> {
+    let object = node.object()?;
+    let (full, base) = (object.get("fullPath"), object.get("basePath"));
+    object.finish(Unknown::Warn);
+    match (full, base) {
+        (Some(full), None) => full.url_path().map(TargetPath::Full),
+        (None, Some(base)) => base.url_path().map(TargetPath::Base),
+        _ => {
+            node.refuse("expected one of fullPath and basePath");
+            None
+        }
+    }
+}
+
+fn ssl_config(node: &Node<'_>) -> Option<SslConfig> {
+    let object = node.object()?;
+    let sni = object.get("sni").and_then(|it| it.text());
+    let files = object.get("sslFiles").and_then(|it| it.object());
+    let root_ca = files.as_ref().and_then(|files| files.get("rootCa")).and_then(|it| it.text());
+    if let Some(files) = files {
+        files.finish(Unknown::Refuse);
+    }
+    // Anything else here asks for a check or a certificate that would not be there.
+    object.finish(Unknown::Refuse);
+    Some(SslConfig { sni, root_ca })
+}

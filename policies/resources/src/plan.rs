@@ -1,0 +1,154 @@
+//! What a set of resources comes to: routes, targets and the order of matches. Every reference has been followed;
+//! what a host needs is derived from it and from nothing else.
+
+use std::time::Duration;
+
+use policy::written;
+use policy::{PathMatch, Provider, Rewrite, Secret, TargetPath};
+
+use crate::problem::Place;
+
+/// A whole gateway.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The ways through it.
+    pub routes: Vec<Route>,
+    /// What takes which route: the first that matches wins.
+    pub entries: Vec<Entry>,
+    /// The providers.
+    pub targets: Vec<Target>,
+}
+
+/// A way through the gateway.
+#[derive(Debug)]
+pub struct Route {
+    /// `namespace/name` of the HTTPRoute, and the rule's name or number where it has several.
+    pub name: String,
+    /// The best match of each host first.
+    pub matches: Vec<(Option<String>, PathMatch)>,
+    /// What becomes of the path.
+    pub rewrite: Option<Rewrite>,
+    /// Indexes into [`Plan::targets`], and their shares.
+    pub backends: Vec<(usize, u32)>,
+    /// How long the whole answer may take. `None`: as long as it takes.
+    pub timeout: Option<Duration>,
+}
+
+/// A host and a path that a route takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Exact or `*.suffix`; `None` takes every host.
+    pub host: Option<String>,
+    /// What the path has to be.
+    pub path: PathMatch,
+    /// Index into [`Plan::routes`].
+    pub route: usize,
+}
+
+/// A provider, its address and its key.
+#[derive(Debug)]
+pub struct Target {
+    /// `namespace/name` of the Upstream.
+    pub name: String,
+    /// Whose API it speaks.
+    pub provider: Provider,
+    /// Name or address to connect to.
+    pub host: String,
+    /// Port to connect to.
+    pub port: u16,
+    /// The `:authority` that the provider sees.
+    pub authority: String,
+    /// How the connection is protected; not at all if absent.
+    pub tls: Option<Tls>,
+    /// The only model, whatever the client asks for.
+    pub model: Option<String>,
+    /// How the gateway pays.
+    pub key: Key,
+    /// Where the API is.
+    pub path: Option<TargetPath>,
+}
+
+/// How a connection to a provider is protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The name that is asked for, and that the certificate has to be for.
+    pub name: String,
+    /// A PEM file of the authorities that are believed; the system's if absent.
+    pub ca_file: Option<String>,
+}
+
+/// How the gateway pays.
+#[derive(Debug)]
+pub enum Key {
+    /// The provider asks for nothing.
+    Absent,
+    /// The client's own key goes on.
+    Passthrough,
+    /// The gateway's key.
+    Known(Secret),
+    /// The gateway's key is in no file, and not in this environment variable either.
+    Missing {
+        /// The variable.
+        variable: String,
+        /// Where it is asked for.
+        place: Place,
+    },
+}
+
+impl Plan {
+    /// The plugin configuration of the listener's filter.
+    pub fn downstream(&self) -> written::Plugin {
+        let routes = self.routes.iter().map(|route| written::Route {
+            name: route.name.clone(),
+            matches: route.written_matches(),
+            rewrite: route.rewrite.clone(),
+            target: None,
+            passthrough: route.targets(self).any(|target| matches!(target.key, Key::Passthrough)),
+        });
+        written::Plugin::Downstream(written::Gateway {
+            routes: routes.collect(),
+            max_request_bytes: None,
+            unmatched: written::Unmatched::Refuse,
+        })
+    }
+}
+
+impl Route {
+    /// The targets of the route.
+    pub fn targets<'p>(&'p self, plan: &'p Plan) -> impl Iterator<Item = &'p Target> {
+        self.backends.iter().filter_map(|(index, _)| plan.targets.get(*index))
+    }
+
+    fn written_matches(&self) -> Vec<written::Match> {
+        let mut matches: Vec<written::Match> = Vec::new();
+        for (host, path) in &self.matches {
+            match matches.iter_mut().find(|it| it.path == *path && !it.hosts.is_empty() && host.is_some()) {
+                Some(known) => known.hosts.extend(host.clone()),
+                None => {
+                    matches.push(written::Match { hosts: host.iter().cloned().collect(), path: path.clone() })
+                }
+            }
+        }
+        matches
+    }
+}
+
+impl Target {
+    /// The plugin configuration of the cluster's filter. `credential` says how the key gets into the request on the
+    /// host at hand.
+    pub fn upstream(&self, credential: written::Credential) -> written::Plugin {
+        let (full_path, base_path) = match &self.path {
+            Some(TargetPath::Full(path)) => (Some(path.clone()), None),
+            Some(TargetPath::Base(path)) => (None, Some(path.clone())),
+            None => (None, None),
+        };
+        written::Plugin::Upstream(written::Target {
+            provider: self.provider,
+            host: Some(self.authority.clone()),
+            model: self.model.clone(),
+            credential,
+            full_path,
+            base_path,
+        })
+    }
+}
