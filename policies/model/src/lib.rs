@@ -17,6 +17,16 @@ pub use written::{PathMatch, Provider, Rewrite, Unmatched};
 /// Body limit where the configuration names none, in bytes: 8 MiB.
 pub const DEFAULT_MAX_REQUEST_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Labels of the module's metrics. Hosts know no labels: the module writes them into a metric's name as `;name=value`,
+/// and the host is told to find them there.
+pub const METRIC_LABELS: [&str; 2] = ["route", "reason"];
+
+/// The regular expression that finds a label in a metric's name: the first group is cut out of the name, the second is
+/// the value.
+pub fn metric_label_regex(label: &str) -> String {
+    format!("(;{label}=([^;]*))")
+}
+
 /// A checked configuration: which of its two jobs this instance of the module has.
 #[derive(Debug)]
 pub enum Plugin {

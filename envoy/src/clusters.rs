@@ -1,0 +1,129 @@
+//! The clusters: one for each target, with what makes a request fit for it in its own filter chain.
+
+use std::net::IpAddr;
+
+use resources::{Key, Plan, Target, Tls};
+use serde_json::{Value, json};
+
+use crate::listener::buffer_limit;
+use crate::{Settings, endpoint, filter};
+
+/// The clusters of a plan.
+pub fn clusters(plan: &Plan, settings: &Settings) -> Vec<Value> {
+    plan.targets.iter().map(|target| cluster(target, settings)).collect()
+}
+
+/// The file that holds a target's key, below the configuration's folder.
+pub fn key_file(target: &Target) -> String {
+    format!("keys/{}.yaml", target.name.replace('/', "."))
+}
+
+fn cluster(target: &Target, settings: &Settings) -> Value {
+    let is_address = target.host.parse::<IpAddr>().is_ok();
+    let mut cluster = json!({
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": target.name,
+        "alt_stat_name": target.name.replace('/', "_"),
+        "type": if is_address { "STATIC" } else { "STRICT_DNS" },
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": "5s",
+        "per_connection_buffer_limit_bytes": buffer_limit(settings),
+        "circuit_breakers": {
+            "thresholds": [{
+                "max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096,
+                // Counted on the cluster of the first attempt; Envoy's own default of 3 refuses failovers (H8).
+                "max_retries": 1024,
+            }],
+        },
+        "upstream_connection_options": { "tcp_keepalive": { "keepalive_time": 60 } },
+        "load_assignment": {
+            "cluster_name": target.name,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": endpoint(&target.host, target.port) } }] }],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(target),
+        },
+    });
+    if let (Some(tls), Some(fields)) = (&target.tls, cluster.as_object_mut()) {
+        fields.insert("transport_socket".into(), transport_socket(tls));
+    }
+    cluster
+}
+
+fn protocol(target: &Target) -> Value {
+    let mut filters = vec![filter::upstream(target)];
+    if let Key::Known(_) | Key::Missing { .. } = &target.key {
+        filters.push(credential_injector(target));
+    }
+    filters.push(json!({
+        "name": "envoy.filters.http.upstream_codec",
+        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec" },
+    }));
+    let mut options = json!({
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        // Shorter than what providers keep an idle connection for: reusing one that they close loses a request.
+        "common_http_protocol_options": { "idle_timeout": "50s" },
+    });
+    // With TLS the provider chooses between HTTP/2 and HTTP/1.1.
+    let (field, protocol) = match target.tls {
+        Some(_) => ("auto_config", json!({ "http_protocol_options": {}, "http2_protocol_options": {} })),
+        None => ("explicit_http_config", json!({ "http_protocol_options": {} })),
+    };
+    if let Some(fields) = options.as_object_mut() {
+        fields.insert(field.into(), protocol);
+        fields.insert("http_filters".into(), filters.into());
+    }
+    options
+}
+
+fn credential_injector(target: &Target) -> Value {
+    json!({
+        "name": "envoy.filters.http.credential_injector",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+            "overwrite": true,
+            "credential": {
+                "name": "envoy.http.injected_credentials.generic",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
+                    "credential": {
+                        "name": target.name,
+                        "sds_config": {
+                            "path_config_source": {
+                                "path": format!("./{}", key_file(target)),
+                                "watched_directory": { "path": "./keys" },
+                            },
+                            "resource_api_version": "V3",
+                        },
+                    },
+                },
+            },
+        },
+    })
+}
+
+/// The name is asked for and checked explicitly: what Envoy would derive from the request is not the target's (H8).
+fn transport_socket(tls: &Tls) -> Value {
+    let kind = if tls.name.parse::<IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
+    let authorities = match &tls.ca_file {
+        Some(file) => ("trusted_ca", json!({ "filename": file })),
+        None => ("system_root_certs", json!({})),
+    };
+    let mut validation = json!({
+        "match_typed_subject_alt_names": [{ "san_type": kind, "matcher": { "exact": tls.name } }],
+    });
+    if let Some(fields) = validation.as_object_mut() {
+        fields.insert(authorities.0.into(), authorities.1);
+    }
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": tls.name,
+            "common_tls_context": {
+                "tls_params": { "tls_minimum_protocol_version": "TLSv1_2" },
+                "validation_context": validation,
+            },
+        },
+    })
+}

@@ -1,0 +1,111 @@
+//! The listener: what is let in, and in what shape.
+
+use serde_json::{Value, json};
+
+use crate::{Settings, address, watched};
+
+/// Room for what belongs to a request beside its body, so that the module sees every body that it would take and
+/// refuses the rest itself. Bytes.
+const SLACK: u64 = 64 * 1024;
+
+/// How much of a message Envoy may hold for the module, in bytes.
+pub fn buffer_limit(settings: &Settings) -> u64 {
+    settings.max_request_bytes + SLACK
+}
+
+/// The one listener.
+pub fn listener(settings: &Settings) -> Value {
+    json!({
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": "turnpike",
+        "address": address(settings.listen),
+        "per_connection_buffer_limit_bytes": buffer_limit(settings),
+        "filter_chains": [{
+            "filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": connection_manager(),
+            }],
+        }],
+    })
+}
+
+fn connection_manager() -> Value {
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "turnpike",
+        "codec_type": "AUTO",
+        // A client is a client, also on the same machine: its x-envoy-* headers are not Envoy's own.
+        "use_remote_address": true,
+        "internal_address_config": { "unix_sockets": false },
+        // Policies are bound to paths: a path has one spelling.
+        "normalize_path": true,
+        "merge_slashes": true,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "common_http_protocol_options": {
+            "idle_timeout": "900s",
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        "http2_protocol_options": {
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": 65_536,
+            "initial_connection_window_size": 1_048_576,
+        },
+        "request_headers_timeout": "10s",
+        "stream_idle_timeout": "300s",
+        "local_reply_config": local_replies(),
+        "rds": { "route_config_name": "turnpike", "config_source": watched("routes.yaml") },
+        "http_filters": [
+            {
+                "name": "turnpike",
+                "config_discovery": {
+                    "config_source": watched("filter.yaml"),
+                    "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+                },
+            },
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": true,
+                },
+            },
+        ],
+    })
+}
+
+/// What Envoy says before the module has been asked, or when it cannot be, in the shape that SDKs show. The module's
+/// own answers are known by their header and stay as they are.
+fn local_replies() -> Value {
+    let not_ours = json!({
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                "expression": "!('x-turnpike-reason' in response.headers)",
+            },
+        },
+    });
+    let below_500 = json!({
+        "status_code_filter": {
+            "comparison": { "op": "LE", "value": { "default_value": 499, "runtime_key": "turnpike.client_error" } },
+        },
+    });
+    let mapper = |filter: Value, kind: &str| {
+        json!({
+            "filter": filter,
+            "headers_to_add": [{ "header": { "key": "x-turnpike-reason", "value": "host_error" } }],
+            "body_format_override": {
+                "json_format": {
+                    "error": {
+                        "message": "the gateway could not serve this request (%RESPONSE_CODE_DETAILS%)",
+                        "type": kind,
+                        "param": null,
+                        "code": "host_error",
+                    },
+                },
+            },
+        })
+    };
+    let client_error = json!({ "and_filter": { "filters": [not_ours, below_500] } });
+    json!({ "mappers": [mapper(client_error, "invalid_request_error"), mapper(not_ours, "server_error")] })
+}

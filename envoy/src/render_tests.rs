@@ -1,0 +1,59 @@
+use std::path::{Path, PathBuf};
+
+use resources::{Plan, Source, load, read_files};
+
+use super::{File, Settings, render, render_keys};
+
+fn settings() -> Settings {
+    Settings {
+        listen: "127.0.0.1:8080".parse().unwrap(),
+        admin: "127.0.0.1:9901".parse().unwrap(),
+        max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
+    }
+}
+
+fn plan(sources: &[Source]) -> Plan {
+    let loaded = load(sources, &|name| Some(format!("{name}-value")));
+    loaded.plan.unwrap_or_else(|| panic!("{:?}", loaded.problems))
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Compares files with those of a folder, or writes them there if `UPDATE_EXPECT` is set.
+fn compare(folder: &Path, files: &[File]) {
+    for file in files {
+        let path = folder.join(&file.name);
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &file.text).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(expected == file.text, "{} differs; UPDATE_EXPECT=1 writes it anew", path.display());
+    }
+}
+
+#[test]
+fn the_tour_s_configuration_is_the_one_in_this_folder() {
+    compare(
+        &folder("golden/tour"),
+        &render(&plan(&read_files(&[folder("../policies")]).unwrap()), &settings()),
+    );
+}
+
+#[test]
+fn a_configuration_with_everything_is_the_one_in_this_folder() {
+    let sources = read_files(&[folder("golden/everything.yaml")]).unwrap();
+    compare(&folder("golden/everything"), &render(&plan(&sources), &settings()));
+}
+
+#[test]
+fn keys_are_in_files_of_their_own_and_nowhere_else() {
+    let plan = plan(&read_files(&[folder("../policies")]).unwrap());
+    let keys = render_keys(&plan);
+    let names: Vec<&str> = keys.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["keys/gloo-system.mistralai.yaml", "keys/gloo-system.openai.yaml"]);
+    assert!(keys[1].text.contains("\"Bearer OPENAI_API_KEY-value\""));
+    assert!(render(&plan, &settings()).iter().all(|file| !file.text.contains("-value")));
+}
