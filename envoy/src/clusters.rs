@@ -52,7 +52,7 @@ fn cluster(target: &Target, settings: &Settings) -> Value {
 
 fn protocol(target: &Target) -> Value {
     let mut filters = vec![filter::upstream(target)];
-    if let Key::Known(_) | Key::Missing { .. } = &target.key {
+    if let Key::Known(_) | Key::Missing(_) = &target.key {
         filters.push(credential_injector(target));
     }
     filters.push(json!({

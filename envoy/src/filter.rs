@@ -18,7 +18,7 @@ pub fn downstream(plan: &Plan) -> Value {
 /// A cluster's filter. The key is added after it, by Envoy.
 pub fn upstream(target: &Target) -> Value {
     let credential = match &target.key {
-        Key::Known(_) | Key::Missing { .. } => written::Credential::Injected,
+        Key::Known(_) | Key::Missing(_) => written::Credential::Injected,
         Key::Passthrough => written::Credential::Passthrough,
         Key::Absent => written::Credential::None,
     };
@@ -28,8 +28,9 @@ pub fn upstream(target: &Target) -> Value {
 /// A VM that dies is loaded again, and nothing passes without it: `FAIL_OPEN` would let every later request go
 /// unchecked. The body keeps coming while the headers are held, because the prompt decides about them (H1).
 fn wasm(name: &str, configuration: &written::Plugin) -> Value {
-    // A configuration is made of texts and numbers: it always has a JSON form.
-    let value = serde_json::to_value(configuration).unwrap_or_default();
+    // A configuration is made of texts and numbers: it always has a JSON form. As a text, because Envoy hands a Struct
+    // to the module in protobuf's binary form (H11).
+    let value = serde_json::to_string_pretty(configuration).unwrap_or_default();
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
         "config": {
@@ -42,7 +43,7 @@ fn wasm(name: &str, configuration: &written::Plugin) -> Value {
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": { "local": { "filename": format!("./{MODULE}") } },
             },
-            "configuration": { "@type": "type.googleapis.com/google.protobuf.Struct", "value": value },
+            "configuration": { "@type": "type.googleapis.com/google.protobuf.StringValue", "value": value },
         },
     })
 }

@@ -58,7 +58,7 @@ pub fn render(plan: &Plan, settings: &Settings) -> Vec<File> {
 pub fn render_keys(plan: &Plan) -> Vec<File> {
     let keys = plan.targets.iter().filter_map(|target| match &target.key {
         Key::Known(key) => Some((target, key)),
-        Key::Absent | Key::Passthrough | Key::Missing { .. } => None,
+        Key::Absent | Key::Passthrough | Key::Missing(_) => None,
     });
     keys.map(|(target, key)| File {
         name: clusters::key_file(target),

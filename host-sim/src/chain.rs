@@ -410,7 +410,7 @@ impl Chain {
         }
         headers.set("content-length", reply.body.len().to_string().as_bytes());
         let end = reply.body.is_empty();
-        let body = (!end).then(|| Frame::Data(reply.body, true));
+        let body = (!end).then_some(Frame::Data(reply.body, true));
         if before == Answered::Begun {
             self.send(Frame::Headers(headers, end));
             body.into_iter().for_each(|body| self.send(body));

@@ -36,8 +36,11 @@ pub struct Config {
     /// The quietest level that is logged.
     pub log_level: LogLevel,
     /// Takes log lines.
-    pub log: Box<dyn Fn(LogLevel, &str) + Send + Sync>,
+    pub log: LogSink,
 }
+
+/// Takes log lines.
+pub type LogSink = Box<dyn Fn(LogLevel, &str) + Send + Sync>;
 
 /// A module with a configuration.
 pub struct Plugin {

@@ -140,7 +140,9 @@ mod tests {
         let shared = Shared::default();
         let woken = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&woken);
-        let waker = Box::new(move |queue| drop(count.fetch_add(queue, Ordering::Relaxed)));
+        let waker = Box::new(move |queue| {
+            count.fetch_add(queue, Ordering::Relaxed);
+        });
         let queue = shared.register("vm", "q", waker);
         assert_eq!(shared.resolve("vm", "q"), Ok(queue));
         assert_eq!(shared.resolve("vm", "other"), Err(Status::NotFound));

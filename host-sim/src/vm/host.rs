@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use wasmtime::StoreLimits;
 
 use crate::abi::{Answer, BufferKind, LogLevel, MapKind, Status};
+use crate::config::LogSink;
 use crate::headers::HeaderMap;
 use crate::metrics::Metrics;
 use crate::property::PluginNames;
@@ -22,7 +24,7 @@ pub struct Services {
     /// Metrics.
     pub metrics: Metrics,
     /// Takes log lines.
-    pub log: Box<dyn Fn(LogLevel, &str) + Send + Sync>,
+    pub log: LogSink,
     /// The quietest level that is written.
     pub log_level: LogLevel,
     /// The clusters that a guest may call.
@@ -34,7 +36,7 @@ pub struct Host {
     /// Bounds of the guest's memory.
     pub limits: StoreLimits,
     /// What all VMs share.
-    pub services: std::sync::Arc<Services>,
+    pub services: Arc<Services>,
     /// The environment variables that the guest sees.
     pub env: Vec<(String, String)>,
     /// Root and stream contexts by their ids.

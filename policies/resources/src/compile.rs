@@ -10,7 +10,7 @@ use crate::kinds::secret::{self, KeyText};
 use crate::kinds::upstream::{Ai, AuthToken};
 use crate::kinds::{Id, Resource, Spec};
 use crate::plan::{Entry, Key, Plan, Route, Target, Tls};
-use crate::problem::{Place, Report, Severity, did_you_mean};
+use crate::problem::{Place, Problem, Report, Severity, did_you_mean};
 
 /// Looks up an environment variable.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -141,16 +141,8 @@ impl Compiler<'_> {
             // Where secrets live in a cluster, the files do not have them: the environment stands in.
             None => {
                 let variable = usual_variable(provider);
-                match self.variable(variable) {
-                    Some(key) => Key::Known(key),
-                    None => {
-                        let what = format!(
-                            "no Secret {namespace}/{name} among the files, and {variable} is not set: there is no key for this provider"
-                        );
-                        self.report.add(Severity::Warning, place, path, what);
-                        Key::Missing { variable: variable.into(), place: place.clone() }
-                    }
-                }
+                let what = format!("no Secret {namespace}/{name} among the files, and {variable} is not set");
+                self.variable(variable, || missing(place, path, what))
             }
         }
     }
@@ -158,23 +150,19 @@ impl Compiler<'_> {
     fn resolve(&self, text: &KeyText, place: &Place, path: &str) -> Key {
         match text {
             KeyText::Literal(key) => Key::Known(key.clone()),
-            KeyText::Variable(name) => match self.variable(name) {
-                Some(key) => Key::Known(key),
-                None => {
-                    let what = format!(
-                        "the environment variable {name} is not set: there is no key for this provider"
-                    );
-                    self.report.add(Severity::Warning, place, path, what);
-                    Key::Missing { variable: name.clone(), place: place.clone() }
-                }
-            },
+            KeyText::Variable(name) => {
+                let what = format!("the environment variable {name} is not set");
+                self.variable(name, || missing(place, path, what))
+            }
         }
     }
 
-    fn variable(&self, name: &str) -> Option<Secret> {
-        let value = (self.env)(name)?;
-        let key = secret::bearer(&value);
-        (!key.is_empty()).then(|| Secret::new(key.to_owned()))
+    fn variable(&self, name: &str, missing: impl FnOnce() -> Problem) -> Key {
+        let value = (self.env)(name).unwrap_or_default();
+        match secret::bearer(&value) {
+            "" => Key::Missing(Box::new(missing())),
+            key => Key::Known(Secret::new(key.to_owned())),
+        }
     }
 
     fn route(&self, id: &Id, place: &Place, route: &HttpRoute, plan: &mut Plan) {
@@ -279,6 +267,11 @@ impl Compiler<'_> {
         }
         found
     }
+}
+
+fn missing(place: &Place, path: &str, what: String) -> Problem {
+    let what = format!("{what}: there is no key for this provider");
+    Problem { severity: Severity::Warning, place: place.clone(), path: path.to_owned(), what }
 }
 
 fn as_gateway(resource: &Resource) -> Option<(&Id, &Gateway)> {

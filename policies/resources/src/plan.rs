@@ -6,7 +6,7 @@ use std::time::Duration;
 use policy::written;
 use policy::{PathMatch, Provider, Rewrite, Secret, TargetPath};
 
-use crate::problem::Place;
+use crate::problem::Problem;
 
 /// A whole gateway.
 #[derive(Debug, Default)]
@@ -86,16 +86,19 @@ pub enum Key {
     Passthrough,
     /// The gateway's key.
     Known(Secret),
-    /// The gateway's key is in no file, and not in this environment variable either.
-    Missing {
-        /// The variable.
-        variable: String,
-        /// Where it is asked for.
-        place: Place,
-    },
+    /// The gateway's key is nowhere. What is to be said about it; whether that is an error, the user of the plan knows.
+    Missing(Box<Problem>),
 }
 
 impl Plan {
+    /// What is to be said about keys that are nowhere.
+    pub fn missing_keys(&self) -> impl Iterator<Item = &Problem> {
+        self.targets.iter().filter_map(|target| match &target.key {
+            Key::Missing(problem) => Some(problem.as_ref()),
+            Key::Absent | Key::Passthrough | Key::Known(_) => None,
+        })
+    }
+
     /// The plugin configuration of the listener's filter.
     pub fn downstream(&self) -> written::Plugin {
         let routes = self.routes.iter().map(|route| written::Route {

@@ -1,0 +1,167 @@
+//! What can be asked on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// An AI gateway that lives inside the proxy you already run.
+#[derive(Debug, Parser)]
+#[command(name = "turnpike", version, arg_required_else_help = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway until Ctrl-C
+    Up(Up),
+    /// Say everything that is wrong with policy files
+    Check(Check),
+    /// Write out what a host would be given
+    #[command(subcommand)]
+    Render(Render),
+    /// Run a provider that answers by script, to try things out
+    Mock(Mock),
+}
+
+/// Which policies.
+#[derive(Debug, clap::Args)]
+pub struct Policies {
+    /// A YAML file, or a folder of them; may be given several times
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR", default_value = "policies")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `turnpike up`
+#[derive(Debug, clap::Args)]
+pub struct Up {
+    #[command(flatten)]
+    pub policies: Policies,
+    /// What the module runs in
+    #[arg(long, value_enum, default_value_t = Host::Sim)]
+    pub host: Host,
+    /// Where clients come in; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where health, configuration and metrics are told; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    pub admin: SocketAddr,
+    /// Send requests for providers whose key is missing to a bundled mock provider
+    #[arg(long)]
+    pub mock: bool,
+    /// How many threads serve; by default as many as there are processors
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// The quietest messages that are logged
+    #[arg(long, value_enum, default_value_t = LogLevel::Warning)]
+    pub log_level: LogLevel,
+    /// The module, if it is not beside this program
+    #[arg(long, value_name = "PATH", env = "TURNPIKE_MODULE")]
+    pub module: Option<PathBuf>,
+    /// The Envoy to run, if it is not on the PATH or in the project's cache
+    #[arg(long, value_name = "PATH")]
+    pub envoy: Option<PathBuf>,
+}
+
+/// What the module runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Host {
+    /// The host that is part of this program
+    Sim,
+    /// A real Envoy
+    Envoy,
+}
+
+/// How loud a message is, by Envoy's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warning,
+    Error,
+}
+
+/// `turnpike check`
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    #[command(flatten)]
+    pub policies: Policies,
+}
+
+/// `turnpike render`
+#[derive(Debug, Subcommand)]
+pub enum Render {
+    /// The Envoy configuration that `up --host envoy` uses
+    Envoy(RenderEnvoy),
+}
+
+/// `turnpike render envoy`
+#[derive(Debug, clap::Args)]
+pub struct RenderEnvoy {
+    #[command(flatten)]
+    pub policies: Policies,
+    /// The folder to write to
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Where clients come in
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Where Envoy tells about itself
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
+    pub admin: SocketAddr,
+    /// Write the files with the providers' keys too, for your eyes only
+    #[arg(long)]
+    pub keys: bool,
+}
+
+/// `turnpike mock`
+#[derive(Debug, clap::Args)]
+pub struct Mock {
+    /// Where it listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    pub listen: SocketAddr,
+    /// The status of every answer
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
+    pub status: u16,
+    /// What a model says; by default it repeats the question
+    #[arg(long)]
+    pub text: Option<String>,
+    /// Answer with the request itself, as plain text
+    #[arg(long)]
+    pub echo: bool,
+    /// How long it thinks before it answers, as in 500ms
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub delay: Duration,
+    /// How long it waits before each event of a stream
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "0s")]
+    pub chunk_delay: Duration,
+    /// Break every stream off after so many events
+    #[arg(long, value_name = "N")]
+    pub cut_after: Option<usize>,
+    /// How a stream breaks off
+    #[arg(long, value_enum, default_value_t = Cut::End, requires = "cut_after")]
+    pub cut: Cut,
+    /// The media type of every answer
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+    /// A header of every answer, as in 'retry-after: 5'; may be given several times
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+}
+
+/// How a stream breaks off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cut {
+    /// The message ends, without its last event
+    End,
+    /// The message ends in the middle of an event
+    HalfEvent,
+    /// The connection closes in the middle of the message
+    Close,
+}

@@ -1,0 +1,77 @@
+//! What a person sees when the gateway is up: where it is, what it reaches, and something to paste.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use policy::{PathMatch, Provider};
+use resources::{Plan, Route, Target};
+
+use super::Serving;
+use crate::args::Host;
+
+/// At most so many routes are listed: the rest is in the policies.
+const MAX_ROUTES: usize = 4;
+
+/// The lines to print.
+pub fn banner(plan: &Plan, host: &impl Serving, kind: Host, mock: Option<SocketAddr>) -> String {
+    let (address, admin) = (host.address(), host.admin());
+    let kind = match kind {
+        Host::Sim => "host-sim",
+        Host::Envoy => "Envoy",
+    };
+    // Writing to a String cannot fail.
+    let mut out = format!("listening on http://{address} (in {kind})\n");
+    let served: Vec<(&Route, &Target)> =
+        plan.routes.iter().filter_map(|route| Some((route, route.targets(plan).next()?))).collect();
+    for (route, target) in served.iter().take(MAX_ROUTES) {
+        let _ = writeln!(out, "  {} -> {}", door(route), provider(target, mock));
+    }
+    if let Some(more) = served.len().checked_sub(MAX_ROUTES + 1) {
+        let _ = writeln!(out, "  and {} more", more + 1);
+    }
+    for (i, (route, target)) in served.iter().take(2).enumerate() {
+        let _ = writeln!(out, "{}", curl(address, route, target, false));
+        if i == 0 {
+            let _ = writeln!(out, "{}", curl(address, route, target, true));
+        }
+    }
+    let _ = writeln!(out, "metrics: http://{admin}/stats/prometheus");
+    out.push_str("stop: Ctrl-C");
+    out
+}
+
+fn door(route: &Route) -> String {
+    let (host, path) = first_match(route);
+    format!("{}{path}", host.unwrap_or_default())
+}
+
+fn provider(target: &Target, mock: Option<SocketAddr>) -> String {
+    let name = target.provider.name();
+    match mock {
+        Some(mock) if mock.port() == target.port => {
+            format!("{name}, played by the bundled mock (no key is set)")
+        }
+        _ => format!("{name} at {}", target.authority),
+    }
+}
+
+fn curl(address: SocketAddr, route: &Route, target: &Target, stream: bool) -> String {
+    let (host, path) = first_match(route);
+    let model = target.model.as_deref().unwrap_or(match target.provider {
+        Provider::Openai => "gpt-4o-mini",
+        Provider::Mistral => "open-mistral-nemo",
+    });
+    let host = host.map(|host| format!(" -H 'host: {}'", host.replace('*', "www"))).unwrap_or_default();
+    let (flags, streams) = if stream { ("-sN", r#","stream":true"#) } else { ("-s", "") };
+    format!(
+        "curl {flags} {address}{path}{host} -H 'content-type: application/json' \
+         -d '{{\"model\":\"{model}\"{streams},\"messages\":[{{\"role\":\"user\",\"content\":\"Say hello.\"}}]}}'"
+    )
+}
+
+fn first_match(route: &Route) -> (Option<&str>, &str) {
+    match route.matches.first() {
+        Some((host, PathMatch::Prefix(path) | PathMatch::Exact(path))) => (host.as_deref(), path),
+        None => (None, "/"),
+    }
+}

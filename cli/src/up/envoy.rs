@@ -1,0 +1,162 @@
+//! The gateway in a real Envoy: its configuration in a folder of its own, its process under supervision.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use envoy_config::{BOOTSTRAP, MODULE, Settings, render, render_keys};
+use resources::Plan;
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use tempfile::TempDir;
+
+use super::{Serving, with_port};
+use crate::args::{LogLevel, Up};
+use crate::{Failure, render as files};
+
+/// How long Envoy may take to be ready: it compiles the module first, which is about two seconds a megabyte.
+const START: Duration = Duration::from_secs(60);
+
+/// How long it may take to stop before it is made to.
+const STOP: Duration = Duration::from_secs(5);
+
+/// A gateway in Envoy.
+pub struct Envoy {
+    process: Child,
+    address: SocketAddr,
+    admin: SocketAddr,
+    /// Holds keys. Removed after the process has ended.
+    _folder: TempDir,
+}
+
+/// Starts it, and waits until requests pass.
+///
+/// # Errors
+/// A sentence about what is in the way; Envoy's own words are on stderr.
+pub fn start(args: &Up, plan: &Plan, module: &Path, envoy: &Path) -> Result<Envoy, Failure> {
+    let (address, admin) = (with_port(args.listen)?, with_port(args.admin)?);
+    super::running::refuse_second(admin).map_err(|error| format!("admin interface: {error}"))?;
+    let folder = tempfile::Builder::new().prefix("turnpike-envoy-").tempdir();
+    let folder = folder.map_err(|error| format!("cannot make a folder for the configuration: {error}"))?;
+    let max_request_bytes = policy::DEFAULT_MAX_REQUEST_BYTES;
+    files::write(folder.path(), &render(plan, &Settings { listen: address, admin, max_request_bytes }))?;
+    files::write_keys(folder.path(), &render_keys(plan))?;
+    fs::copy(module, folder.path().join(MODULE)).map_err(|error| format!("{}: {error}", module.display()))?;
+    let process = spawn(envoy, folder.path(), args)?;
+    let mut running = Envoy { process, address, admin, _folder: folder };
+    running.wait_until_ready()?;
+    Ok(running)
+}
+
+fn spawn(envoy: &Path, folder: &Path, args: &Up) -> Result<Child, Failure> {
+    let mut command = Command::new(envoy);
+    command.current_dir(folder).args([
+        "-c",
+        BOOTSTRAP,
+        "--disable-hot-restart",
+        "--log-level",
+        level(args.log_level),
+    ]);
+    if let Some(workers) = args.workers {
+        command.args(["--concurrency", &workers.to_string()]);
+    }
+    command.args(["--log-format", "[%l] %v"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    // Ctrl-C reaches every process of the terminal: Envoy hears of it from us.
+    command.process_group(0);
+    // SAFETY: between fork and exec only this one system call is made. It ends Envoy should this process be killed.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
+    }
+    command.spawn().map_err(|error| format!("{}: {error}", envoy.display()))
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warning => "warning",
+        LogLevel::Error => "error",
+    }
+}
+
+impl Envoy {
+    fn wait_until_ready(&mut self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        while begun.elapsed() < START {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return Err(format!("Envoy did not start ({status}); its own words are above"));
+            }
+            let live = get(self.admin, "/ready").is_some_and(|answer| answer.contains("LIVE"));
+            if live && TcpStream::connect(self.address).is_ok() {
+                return self.refuse_half_a_configuration();
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Err(format!("Envoy was not ready after {} s; its own words are above", START.as_secs()))
+    }
+
+    /// Envoy is live also when it has refused one of its files and goes on without.
+    fn refuse_half_a_configuration(&self) -> Result<(), Failure> {
+        let stats = get(self.admin, "/stats?filter=(update_rejected|config_fail)$").unwrap_or_default();
+        let refused = |line: &&str| {
+            line.rsplit_once(": ").is_some_and(|(_, count)| count.parse::<u64>().unwrap_or(0) > 0)
+        };
+        match stats.lines().find(refused) {
+            None => Ok(()),
+            Some(counter) => {
+                Err(format!("Envoy refuses the configuration ({counter}); its own words are above"))
+            }
+        }
+    }
+}
+
+impl Serving for Envoy {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    async fn died(&mut self) -> Failure {
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return format!("Envoy has stopped by itself ({status}); its own words are above");
+            }
+        }
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let asked = Pid::from_raw(self.process.id().cast_signed()).map(|pid| kill_process(pid, Signal::TERM));
+        let begun = Instant::now();
+        while asked == Some(Ok(())) && begun.elapsed() < STOP {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        // It did not want to. There is nothing to do if even this fails.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The answer of an admin interface, headers and all.
+fn get(admin: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&admin, Duration::from_millis(200)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}

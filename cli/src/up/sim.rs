@@ -1,0 +1,155 @@
+//! The gateway in host-sim: the plan as its configuration.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_sim::abi::LogLevel;
+use host_sim::config::{Cluster, Config, Endpoint, PathMatch, Plugin, Route, Tls};
+use host_sim::metrics::StatsTag;
+use host_sim::vm::{Bounds, Module};
+use policy::written;
+use resources::{Key, Plan, Target};
+
+use super::Serving;
+use crate::Failure;
+use crate::args::{self, Up};
+
+/// The variable of a VM that holds the key of its one target.
+const KEY: &str = "TURNPIKE_KEY";
+
+/// What a guest may use: the memory that Envoy gives, and far more time than anything here takes.
+const BOUNDS: Bounds = Bounds { memory: 1 << 30, callback: Duration::from_secs(2) };
+
+/// As in the Envoy configuration.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const SLACK: u64 = 64 * 1024;
+
+/// A gateway in host-sim.
+pub struct Sim {
+    server: host_sim::Server,
+    admin: SocketAddr,
+}
+
+/// Starts it.
+///
+/// # Errors
+/// A sentence about the module, an address or a cluster.
+pub fn start(args: &Up, plan: &Plan, module: &Path) -> Result<Sim, Failure> {
+    let wasm = fs::read(module).map_err(|error| format!("{}: {error}", module.display()))?;
+    let module = Module::compile(&wasm).map_err(|error| format!("{}: {error}", module.display()))?;
+    let server = host_sim::Server::start(config(args, plan, &module)?)?;
+    let admin = server.admin().unwrap_or(args.admin);
+    Ok(Sim { server, admin })
+}
+
+impl Serving for Sim {
+    fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    async fn died(&mut self) -> Failure {
+        // It is this process.
+        std::future::pending().await
+    }
+}
+
+fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let clusters = plan.targets.iter().map(|target| cluster(target, module));
+    Ok(Config {
+        listen: args.listen,
+        admin: Some(args.admin),
+        workers: args.workers.unwrap_or(processors),
+        filters: vec![Arc::new(plugin("turnpike", module, &plan.downstream(), Vec::new())?)],
+        routes: plan.entries.iter().filter_map(|entry| route(plan, entry)).collect(),
+        clusters: clusters.collect::<Result<_, _>>()?,
+        stats_tags: stats_tags()?,
+        buffer_limit: (policy::DEFAULT_MAX_REQUEST_BYTES + SLACK) as usize,
+        idle_timeout: IDLE_TIMEOUT,
+        bounds: BOUNDS,
+        log_level: match args.log_level {
+            args::LogLevel::Trace => LogLevel::Trace,
+            args::LogLevel::Debug => LogLevel::Debug,
+            args::LogLevel::Info => LogLevel::Info,
+            args::LogLevel::Warning => LogLevel::Warn,
+            args::LogLevel::Error => LogLevel::Error,
+        },
+        log: Box::new(|level, line| eprintln!("[{}] {line}", level.name())),
+    })
+}
+
+fn plugin(
+    name: &str,
+    module: &Module,
+    configuration: &written::Plugin,
+    env: Vec<(String, String)>,
+) -> Result<Plugin, Failure> {
+    Ok(Plugin {
+        name: name.to_owned(),
+        root_id: "turnpike".to_owned(),
+        vm_id: "turnpike".to_owned(),
+        module: module.clone(),
+        configuration: serde_json::to_vec(configuration).map_err(|error| error.to_string())?,
+        vm_configuration: Vec::new(),
+        env,
+        allow_on_headers_stop_iteration: true,
+    })
+}
+
+fn route(plan: &Plan, entry: &resources::Entry) -> Option<Route> {
+    let route = plan.routes.get(entry.route)?;
+    let name = |index: usize| plan.targets.get(index).map(|target| target.name.clone());
+    Some(Route {
+        name: route.name.clone(),
+        hosts: entry.host.iter().cloned().collect(),
+        path: match &entry.path {
+            policy::PathMatch::Prefix(path) => PathMatch::Prefix(path.clone()),
+            policy::PathMatch::Exact(path) => PathMatch::Exact(path.clone()),
+        },
+        clusters: route
+            .backends
+            .iter()
+            .filter_map(|(index, weight)| Some((name(*index)?, *weight)))
+            .collect(),
+        timeout: route.timeout,
+    })
+}
+
+/// The key of a target is in the environment of its VM, which is no other target's.
+fn cluster(target: &Target, module: &Module) -> Result<Cluster, Failure> {
+    let (credential, env) = match &target.key {
+        Key::Known(key) => {
+            (written::Credential::Env(KEY.to_owned()), vec![(KEY.to_owned(), key.expose().to_owned())])
+        }
+        Key::Passthrough => (written::Credential::Passthrough, Vec::new()),
+        Key::Absent | Key::Missing(_) => (written::Credential::None, Vec::new()),
+    };
+    let filter = plugin("turnpike-upstream", module, &target.upstream(credential), env)?;
+    Ok(Cluster {
+        name: target.name.clone(),
+        endpoints: vec![Endpoint { host: target.host.clone(), port: target.port }],
+        tls: target
+            .tls
+            .as_ref()
+            .map(|tls| Tls { name: tls.name.clone(), ca_file: tls.ca_file.as_ref().map(Into::into) }),
+        connect_timeout: CONNECT_TIMEOUT,
+        filters: vec![Arc::new(filter)],
+    })
+}
+
+fn stats_tags() -> Result<Vec<StatsTag>, Failure> {
+    let tag = |label: &&str| {
+        let regex =
+            regex_lite::Regex::new(&policy::metric_label_regex(label)).map_err(|error| error.to_string())?;
+        Ok(StatsTag { name: (*label).to_owned(), regex })
+    };
+    policy::METRIC_LABELS.iter().map(tag).collect()
+}
