@@ -1,0 +1,42 @@
+//! Policies for labs, with providers that are on this machine.
+
+use std::net::SocketAddr;
+
+/// A provider without TLS. `settings` are further fields of `spec.ai.openai`.
+pub fn upstream(name: &str, address: SocketAddr, settings: &str) -> String {
+    let (host, port) = (address.ip(), address.port());
+    format!(
+        "apiVersion: gloo.solo.io/v1
+kind: Upstream
+metadata: {{name: {name}, namespace: lab}}
+spec: {{ai: {{openai: {{customHost: {{host: {host}, port: {port}}}, {settings}}}}}}}
+---
+"
+    )
+}
+
+/// A provider without TLS and with a key.
+pub fn keyed(name: &str, address: SocketAddr, key: &str) -> String {
+    upstream(name, address, &format!("authToken: {{inline: {key}}}"))
+}
+
+/// A route by path prefix to one upstream. `more` are further fields of its rule.
+pub fn route(prefix: &str, upstream: &str, more: &str) -> String {
+    let name = prefix.trim_matches('/').replace('/', "-");
+    let name = if name.is_empty() { "root" } else { &name };
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: {name}, namespace: lab}}
+spec:
+  rules:
+  - {{matches: [{{path: {{value: {prefix}}}}}], {more} backendRefs: [{{name: {upstream}, kind: Upstream, group: gloo.solo.io}}]}}
+---
+"
+    )
+}
+
+/// One keyed provider behind one prefix: what most labs need.
+pub fn simple(address: SocketAddr) -> String {
+    keyed("openai", address, "sk-lab") + &route("/openai", "openai", "")
+}
