@@ -115,6 +115,9 @@ pub struct RenderEnvoy {
     /// Where Envoy tells about itself
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
     pub admin: SocketAddr,
+    /// A PEM file of the authorities that providers' certificates have to come from, as Envoy will find it
+    #[arg(long, value_name = "PATH", default_value = envoy_config::SYSTEM_CA_FILE)]
+    pub ca_file: String,
     /// Write the files with the providers' keys too, for your eyes only
     #[arg(long)]
     pub keys: bool,

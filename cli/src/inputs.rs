@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use envoy_config::SYSTEM_CA_FILE;
 use resources::{Loaded, Plan, Severity, load, read_files};
 
 use crate::args::Policies;
@@ -78,6 +79,15 @@ pub fn envoy(said: Option<&Path>) -> Result<PathBuf, Failure> {
         "there is no Envoy on the PATH; `make envoy` fetches one for this project, --envoy names another"
             .to_owned()
     })
+}
+
+/// The file in which this system keeps the authorities that it believes; `SSL_CERT_FILE` may name another.
+pub fn ca_file() -> String {
+    let usual =
+        [SYSTEM_CA_FILE, "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"];
+    let here =
+        || usual.into_iter().find(|path| Path::new(path).is_file()).unwrap_or(SYSTEM_CA_FILE).to_owned();
+    env::var("SSL_CERT_FILE").unwrap_or_else(|_| here())
 }
 
 /// `1 error`, `2 errors`

@@ -12,9 +12,14 @@ use crate::{Failure, args, terminal, up};
 /// # Errors
 /// It cannot listen.
 pub fn mock(args: &args::Mock) -> Result<(), Failure> {
-    let mock = Mock::start_told(args.listen, script(args)?, print)?;
-    terminal::tell(&format!("a mock provider is listening on http://{}", mock.address()));
-    up::block_on(up::stop_asked())?
+    let script = script(args)?;
+    up::block_on(async {
+        let mut stop = up::Stop::listen()?;
+        let mock = Mock::start_told(args.listen, script, print)?;
+        terminal::tell(&format!("a mock provider is listening on http://{}", mock.address()));
+        stop.asked().await;
+        Ok(())
+    })?
 }
 
 fn script(args: &args::Mock) -> Result<Script, Failure> {

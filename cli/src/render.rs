@@ -16,8 +16,13 @@ use crate::{Failure, inputs, terminal};
 /// The policies are wrong, or the folder cannot be written to.
 pub fn envoy(args: &RenderEnvoy) -> Result<(), Failure> {
     let plan = inputs::plan(&args.policies)?;
-    let max_request_bytes = policy::DEFAULT_MAX_REQUEST_BYTES;
-    let files = render(&plan, &Settings { listen: args.listen, admin: args.admin, max_request_bytes });
+    let settings = Settings {
+        listen: args.listen,
+        admin: args.admin,
+        max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
+        ca_file: args.ca_file.clone(),
+    };
+    let files = render(&plan, &settings);
     write(&args.output, &files)?;
     let folder = args.output.display();
     if args.keys {

@@ -45,7 +45,7 @@ fn cluster(target: &Target, settings: &Settings) -> Value {
         },
     });
     if let (Some(tls), Some(fields)) = (&target.tls, cluster.as_object_mut()) {
-        fields.insert("transport_socket".into(), transport_socket(tls));
+        fields.insert("transport_socket".into(), transport_socket(tls, settings));
     }
     cluster
 }
@@ -103,18 +103,12 @@ fn credential_injector(target: &Target) -> Value {
 }
 
 /// The name is asked for and checked explicitly: what Envoy would derive from the request is not the target's (H8).
-fn transport_socket(tls: &Tls) -> Value {
+fn transport_socket(tls: &Tls, settings: &Settings) -> Value {
     let kind = if tls.name.parse::<IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
-    let authorities = match &tls.ca_file {
-        Some(file) => ("trusted_ca", json!({ "filename": file })),
-        None => ("system_root_certs", json!({})),
-    };
-    let mut validation = json!({
+    let validation = json!({
+        "trusted_ca": { "filename": tls.ca_file.as_ref().unwrap_or(&settings.ca_file) },
         "match_typed_subject_alt_names": [{ "san_type": kind, "matcher": { "exact": tls.name } }],
     });
-    if let Some(fields) = validation.as_object_mut() {
-        fields.insert(authorities.0.into(), authorities.1);
-    }
     json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {

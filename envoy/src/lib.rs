@@ -31,7 +31,13 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// A bigger request body is refused, in bytes.
     pub max_request_bytes: u64,
+    /// A PEM file of the authorities that are believed where an upstream names none: Envoy does not look for the
+    /// system's by itself.
+    pub ca_file: String,
 }
+
+/// Where most systems, and Envoy's own images, keep their authorities.
+pub const SYSTEM_CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// A file of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ fn settings() -> Settings {
         listen: "127.0.0.1:8080".parse().unwrap(),
         admin: "127.0.0.1:9901".parse().unwrap(),
         max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
+        ca_file: super::SYSTEM_CA_FILE.into(),
     }
 }
 

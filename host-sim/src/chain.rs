@@ -1,16 +1,16 @@
 //! A filter chain at work on one stream: which filter sees what, and what has passed them all.
 //!
-//! The rules are those of Envoy's filter manager. A filter that holds the headers gets the body all the same, and
-//! lets both go together (`allow_on_headers_stop_iteration`), or gets nothing until it is told to go on. What is
-//! held counts against the buffer limit. There is no I/O here: frames come in, frames go out.
+//! There is no I/O here: frames come in, frames go out. What a filter holds is its `Gate`'s business; what is left is
+//! the order of things, and answers that are not the upstream's.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::gate::{Gate, Held, Item};
 use crate::headers::HeaderMap;
 use crate::traffic::{Inbox, LocalReply, Order, Traffic, View, Way};
-use crate::vm::{Action, Trap};
+use crate::vm::{Action, Trap, Vm};
 use crate::vms::LiveVm;
 
 /// A piece of a message.
@@ -44,6 +44,7 @@ pub struct Chain {
     traffic: Rc<RefCell<Traffic>>,
     inbox: Rc<Inbox>,
     limit: usize,
+    log: bool,
     /// What has passed all filters on its way to the upstream.
     pub to_upstream: VecDeque<Frame>,
     /// What has passed all filters on its way to the client.
@@ -54,7 +55,6 @@ pub struct Chain {
     pub replied: bool,
     /// Whether the client has to see that the answer is not whole.
     pub broken: bool,
-    log: bool,
 }
 
 /// How far a response is.
@@ -62,7 +62,7 @@ pub struct Chain {
 pub enum Answered {
     /// Nothing has come.
     No,
-    /// It has begun, from the upstream or as an answer of the host's own; the headers are still with the filters.
+    /// It has begun; the headers are still with the filters.
     Begun,
     /// The headers have gone to the client.
     Sent,
@@ -70,41 +70,9 @@ pub enum Answered {
     Over,
 }
 
-/// What one filter holds of one direction.
-#[derive(Debug, Default)]
-struct Gate {
-    headers: Held,
-    /// The headers had nothing after them.
-    headers_only: bool,
-    /// The filter has asked to keep the body; it is in its view.
-    keeps_body: bool,
-    /// Body that the filter has not seen yet, because it holds everything.
-    unseen: Vec<u8>,
-    ended: bool,
-    trailers: bool,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Held {
-    #[default]
-    NotSeen,
-    /// Held, while the body still comes.
-    Headers,
-    /// Held, and nothing comes.
-    Everything,
-    Passed,
-}
-
-/// A frame between two filters; headers and trailers are in the traffic.
-enum Item {
-    Headers(bool),
-    Data(Vec<u8>, bool),
-    Trailers,
-}
-
 impl Chain {
-    /// A chain that has seen nothing. `limit` bounds what it holds of a direction, in bytes; `log` says whether its
-    /// filters are told of the end by `proxy_on_log` (downstream ones are, upstream ones are not).
+    /// A chain that has seen nothing. `limit` bounds what a filter may hold of a direction, in bytes; `log` says
+    /// whether its filters are told of the end by `proxy_on_log` (downstream ones are, upstream ones are not: H13).
     pub fn new(
         filters: Vec<Filter>,
         traffic: Rc<RefCell<Traffic>>,
@@ -120,12 +88,12 @@ impl Chain {
             traffic,
             inbox,
             limit,
+            log,
             to_upstream: VecDeque::new(),
             to_client: VecDeque::new(),
             answered: Answered::No,
             replied: false,
             broken: false,
-            log,
         }
     }
 
@@ -215,13 +183,19 @@ impl Chain {
             return self.leave(way, item);
         }
         let result = match item {
-            Item::Headers(end) => self.pass_headers(way, place, end),
-            Item::Data(bytes, end) => self.pass_data(way, place, bytes, end),
-            Item::Trailers => self.pass_trailers(way, place),
+            Item::Headers(end) => self.show_headers(way, place, end),
+            Item::Data(bytes, end) => self.show_data(way, place, bytes, end),
+            Item::Trailers => self.show_trailers(way, place),
         };
-        if let Err(Trap(_)) = result {
+        self.go_on(way, place, result);
+    }
+
+    /// What a filter has let go goes on to the next one; if its guest has died, nothing does.
+    fn go_on(&mut self, way: Way, place: usize, released: Result<Vec<Item>, Trap>) {
+        match released {
+            Ok(items) => items.into_iter().for_each(|item| self.pass(way, place + 1, item)),
             // The worker has logged it. What this stream was to get, it cannot get any more.
-            self.local_reply(host_reply(503, "", "wasm_fail_stream"));
+            Err(Trap(_)) => self.local_reply(host_reply(503, "", "wasm_fail_stream")),
         }
     }
 
@@ -252,145 +226,78 @@ impl Chain {
         self.to_client.push_back(frame);
     }
 
-    fn pass_headers(&mut self, way: Way, place: usize, end: bool) -> Result<(), Trap> {
+    fn show_headers(&mut self, way: Way, place: usize, end: bool) -> Result<Vec<Item>, Trap> {
         let count = self.traffic.borrow_mut().headers(way).as_ref().map_or(0, HeaderMap::len) as u32;
-        let filter = self.filter(way, place)?;
         let function = match way {
             Way::Request => "proxy_on_request_headers",
             Way::Response => "proxy_on_response_headers",
         };
-        let action = filter.vm.call(|vm| vm.on_headers(function, filter.context, count, end))?;
+        let action = self.ask(way, place, |vm, context| vm.on_headers(function, context, count, end))?;
+        let (filter, gate) = self.at(way, place)?;
+        filter.view.headers_gone(way).set(action == Action::Continue);
         let stops = if filter.stop_iteration { Held::Headers } else { Held::Everything };
-        if action == Action::Continue {
-            filter.view.headers_gone(way).set(true);
-        }
-        let gate = self.gate(way, place)?;
-        gate.ended = end;
-        gate.headers_only = end;
-        match action {
-            Action::Pause => gate.headers = stops,
-            Action::Continue => {
-                gate.headers = Held::Passed;
-                self.pass(way, place + 1, Item::Headers(end));
-            }
-        }
-        Ok(())
+        Ok(gate.after_headers(action, stops, end).into_iter().collect())
     }
 
-    fn pass_data(&mut self, way: Way, place: usize, bytes: Vec<u8>, end: bool) -> Result<(), Trap> {
-        let gate = self.gate(way, place)?;
-        gate.ended = end;
-        if gate.headers == Held::Everything {
-            gate.unseen.extend_from_slice(&bytes);
-            self.within_limit(way, place);
-            return Ok(());
-        }
-        let keeps = gate.keeps_body;
-        let filter = self.filter(way, place)?;
-        let size = {
-            let mut body = filter.view.body(way).borrow_mut();
-            match &mut *body {
-                Some(kept) if keeps => kept.extend_from_slice(&bytes),
-                Some(_) | None => *body = Some(bytes),
-            }
-            body.as_ref().map_or(0, Vec::len) as u32
+    fn show_data(&mut self, way: Way, place: usize, bytes: Vec<u8>, end: bool) -> Result<Vec<Item>, Trap> {
+        let (filter, gate) = self.at(way, place)?;
+        let Some(size) = gate.before_data(bytes, end, filter.view.body(way)) else {
+            self.refuse_too_much(way, place)?;
+            return Ok(Vec::new());
         };
         let function = match way {
             Way::Request => "proxy_on_request_body",
             Way::Response => "proxy_on_response_body",
         };
-        let action = filter.vm.call(|vm| vm.on_body(function, filter.context, size, end))?;
-        self.gate(way, place)?.keeps_body = action == Action::Pause;
-        match action {
-            Action::Pause => self.within_limit(way, place),
-            Action::Continue => self.let_go(way, place, end)?,
-        }
-        Ok(())
+        let action = self.ask(way, place, |vm, context| vm.on_body(function, context, size as u32, end))?;
+        let (filter, gate) = self.at(way, place)?;
+        let released = gate.after_data(action, end, filter.view.body(way));
+        self.refuse_too_much(way, place)?;
+        Ok(released)
     }
 
-    fn pass_trailers(&mut self, way: Way, place: usize) -> Result<(), Trap> {
-        let gate = self.gate(way, place)?;
-        gate.ended = true;
-        gate.trailers = true;
-        if gate.headers == Held::Everything {
-            return Ok(());
+    fn show_trailers(&mut self, way: Way, place: usize) -> Result<Vec<Item>, Trap> {
+        if !self.at(way, place)?.1.before_trailers() {
+            return Ok(Vec::new());
         }
         let count = self.traffic.borrow_mut().trailers(way).as_ref().map_or(0, HeaderMap::len) as u32;
-        let filter = self.filter(way, place)?;
         let function = match way {
             Way::Request => "proxy_on_request_trailers",
             Way::Response => "proxy_on_response_trailers",
         };
-        let action = filter.vm.call(|vm| vm.on_trailers(function, filter.context, count))?;
-        if action == Action::Continue {
-            self.let_go(way, place, false)?;
-            self.gate(way, place)?.trailers = false;
-            self.pass(way, place + 1, Item::Trailers);
-        }
-        Ok(())
+        let action = self.ask(way, place, |vm, context| vm.on_trailers(function, context, count))?;
+        let (filter, gate) = self.at(way, place)?;
+        Ok(gate.after_trailers(action, filter.view.body(way)))
     }
 
-    /// What a filter holds of headers and body goes on, in that order.
-    fn let_go(&mut self, way: Way, place: usize, end: bool) -> Result<(), Trap> {
-        let gate = self.gate(way, place)?;
-        let held_headers = gate.headers == Held::Headers;
-        gate.headers = Held::Passed;
-        gate.keeps_body = false;
-        let headers_only = gate.headers_only;
-        let body = self.filter(way, place)?.view.body(way).borrow_mut().take();
-        if held_headers {
-            self.pass(way, place + 1, Item::Headers(headers_only));
-        }
-        if let Some(body) = body {
-            self.pass(way, place + 1, Item::Data(body, end));
-        }
-        Ok(())
+    /// Runs a callback of a filter's guest.
+    fn ask(
+        &mut self,
+        way: Way,
+        place: usize,
+        callback: impl FnOnce(&mut Vm, u32) -> Result<Action, Trap>,
+    ) -> Result<Action, Trap> {
+        let (filter, _) = self.at(way, place)?;
+        filter.vm.call(|vm| callback(vm, filter.context))
     }
 
     fn resume(&mut self, filter: usize, way: Way) {
         let place = match way {
             Way::Request => filter,
-            Way::Response => (self.filters.len().saturating_sub(1)).saturating_sub(filter),
+            Way::Response => self.filters.len().saturating_sub(filter + 1),
         };
-        if self.filters.is_empty() || self.stopped(way) {
+        if self.stopped(way) {
             return;
         }
-        if let Err(Trap(_)) = self.resume_at(way, place) {
-            self.local_reply(host_reply(503, "", "wasm_fail_stream"));
-        }
-    }
-
-    fn resume_at(&mut self, way: Way, place: usize) -> Result<(), Trap> {
-        let gate = self.gate(way, place)?;
-        match gate.headers {
-            Held::NotSeen => {}
-            Held::Everything => {
-                // What the filter has not seen comes to it now, as if it came just now.
-                let (unseen, ended, trailers) = (std::mem::take(&mut gate.unseen), gate.ended, gate.trailers);
-                let headers_only = gate.headers_only;
-                gate.headers = Held::Passed;
-                self.pass(way, place + 1, Item::Headers(headers_only));
-                if !unseen.is_empty() || (ended && !headers_only && !trailers) {
-                    self.pass(way, place, Item::Data(unseen, ended && !trailers));
-                }
-                if trailers {
-                    self.pass(way, place, Item::Trailers);
-                }
-            }
-            Held::Headers | Held::Passed => {
-                let (end, trailers) = (gate.ended && !gate.trailers, gate.trailers);
-                self.let_go(way, place, end)?;
-                if trailers {
-                    self.gate(way, place)?.trailers = false;
-                    self.pass(way, place + 1, Item::Trailers);
-                }
-            }
-        }
-        Ok(())
+        // A stream that has ended meanwhile holds nothing any more.
+        let Ok((filter, gate)) = self.at(way, place) else { return };
+        let released = gate.resume(filter.view.body(way));
+        self.go_on(way, place, Ok(released.next));
+        released.here.into_iter().for_each(|item| self.pass(way, place, item));
     }
 
     /// An answer that is not the upstream's. If nothing has been answered yet it passes the filters like any other;
-    /// if they have the upstream's headers in hand it takes their place; after that it is too late.
+    /// if they have an answer in hand it takes its place; after that it is too late.
     fn local_reply(&mut self, reply: LocalReply) {
         let before = self.answered;
         self.replied = true;
@@ -400,23 +307,14 @@ impl Chain {
             Answered::Sent => return self.break_off(),
             Answered::No | Answered::Begun => self.answered = Answered::Begun,
         }
-        self.traffic.borrow_mut().facts.code_details = reply.details.clone();
-        let mut headers: HeaderMap = [(":status", reply.status.to_string().as_str())].into_iter().collect();
-        for (name, value) in reply.headers.iter() {
-            headers.add(name, value);
-        }
-        if !reply.body.is_empty() && headers.get("content-type").is_none() {
-            headers.set("content-type", b"text/plain");
-        }
-        headers.set("content-length", reply.body.len().to_string().as_bytes());
-        let end = reply.body.is_empty();
-        let body = (!end).then_some(Frame::Data(reply.body, true));
+        self.set_details(reply.details.clone());
+        let (headers, body) = frames(reply);
         if before == Answered::Begun {
-            self.send(Frame::Headers(headers, end));
+            self.send(headers);
             body.into_iter().for_each(|body| self.send(body));
             return;
         }
-        self.enter(Way::Response, Frame::Headers(headers, end));
+        self.enter(Way::Response, headers);
         // A filter may have answered this answer.
         if let (Some(body), false) = (body, self.inbox.has_reply()) {
             self.enter(Way::Response, body);
@@ -428,44 +326,46 @@ impl Chain {
         self.broken = true;
     }
 
-    fn within_limit(&mut self, way: Way, place: usize) {
-        let held = self.gate(way, place).map_or(0, |gate| gate.unseen.len())
-            + self
-                .filter(way, place)
-                .map_or(0, |filter| filter.view.body(way).borrow().as_ref().map_or(0, Vec::len));
-        if held <= self.limit {
-            return;
+    fn refuse_too_much(&mut self, way: Way, place: usize) -> Result<(), Trap> {
+        let limit = self.limit;
+        let (filter, gate) = self.at(way, place)?;
+        if gate.held(filter.view.body(way)) > limit {
+            self.local_reply(match way {
+                Way::Request => host_reply(413, "Payload Too Large", "request_payload_too_large"),
+                Way::Response => host_reply(500, "Internal Server Error", "response_payload_too_large"),
+            });
         }
-        match way {
-            Way::Request => {
-                self.local_reply(host_reply(413, "Payload Too Large", "request_payload_too_large"))
-            }
-            Way::Response => {
-                self.local_reply(host_reply(500, "Internal Server Error", "response_payload_too_large"))
-            }
-        }
+        Ok(())
     }
 
-    fn filter(&self, way: Way, place: usize) -> Result<&Filter, Trap> {
-        let index = match way {
-            Way::Request => Some(place),
-            Way::Response => self.filters.len().checked_sub(place + 1),
+    /// The filter at a place of a direction, and its gate.
+    fn at(&mut self, way: Way, place: usize) -> Result<(&Filter, &mut Gate), Trap> {
+        let (gates, index) = match way {
+            Way::Request => (&mut self.request, Some(place)),
+            Way::Response => (&mut self.response, self.filters.len().checked_sub(place + 1)),
         };
-        index.and_then(|index| self.filters.get(index)).ok_or_else(|| Trap("the stream is over".into()))
-    }
-
-    fn gate(&mut self, way: Way, place: usize) -> Result<&mut Gate, Trap> {
-        let gates = match way {
-            Way::Request => &mut self.request,
-            Way::Response => &mut self.response,
-        };
-        gates.get_mut(place).ok_or_else(|| Trap("the stream is over".into()))
+        let found = index.and_then(|index| self.filters.get(index)).zip(gates.get_mut(place));
+        found.ok_or_else(|| Trap("the stream is over".into()))
     }
 }
 
 /// An answer of the host's own.
 pub fn host_reply(status: u16, body: &str, details: &str) -> LocalReply {
     LocalReply { status, headers: HeaderMap::default(), body: body.into(), details: details.into() }
+}
+
+/// A local reply as headers, and a body if it has one.
+fn frames(reply: LocalReply) -> (Frame, Option<Frame>) {
+    let mut headers: HeaderMap = [(":status", reply.status.to_string().as_str())].into_iter().collect();
+    for (name, value) in reply.headers.iter() {
+        headers.add(name, value);
+    }
+    if !reply.body.is_empty() && headers.get("content-type").is_none() {
+        headers.set("content-type", b"text/plain");
+    }
+    headers.set("content-length", reply.body.len().to_string().as_bytes());
+    let end = reply.body.is_empty();
+    (Frame::Headers(headers, end), (!end).then_some(Frame::Data(reply.body, true)))
 }
 
 /// Whether nothing follows a frame.

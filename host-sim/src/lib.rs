@@ -19,6 +19,7 @@ mod admin;
 mod chain;
 pub mod config;
 mod connect;
+mod gate;
 mod headers;
 pub mod metrics;
 mod property;

@@ -56,7 +56,7 @@ impl Server {
             metrics: Metrics::new(std::mem::take(&mut config.stats_tags)),
             log: std::mem::replace(&mut config.log, Box::new(|_, _| {})),
             log_level: config.log_level,
-            clusters: config.clusters.iter().map(|cluster| cluster.name.clone()).collect(),
+            clusters: config.clusters.iter().map(|it| (it.name.clone(), !it.endpoints.is_empty())).collect(),
         });
         let config = Arc::new(config);
         let (stop, stopped) = watch::channel(false);

@@ -21,8 +21,15 @@ use crate::vm::{Bounds, Trap, Vm};
 /// are refused.
 const RELOAD_BACK_OFF: Duration = Duration::from_secs(1);
 
-/// Calls a cluster for a guest. `None` is a call that failed without an answer.
-pub type Caller = dyn Fn(Call) -> Pin<Box<dyn Future<Output = Option<CallReply>>>>;
+/// Who makes the calls of guests.
+pub trait Clusters {
+    /// Whether a cluster has a filter in the VM of a plugin. Envoy starts that filter within the callback that makes a
+    /// call, and a guest is not made to be entered twice: what comes of it is the end of the VM (H14).
+    fn reenters(&self, cluster: &str, plugin: &Plugin) -> bool;
+
+    /// Makes a call. `None` is one that failed without an answer.
+    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Option<CallReply>>>>;
+}
 
 /// All VMs of a worker.
 pub struct Vms {
@@ -30,7 +37,7 @@ pub struct Vms {
     bounds: Bounds,
     wake: UnboundedSender<Wake>,
     slots: RefCell<Vec<Slot>>,
-    caller: RefCell<Option<Rc<Caller>>>,
+    clusters: RefCell<Option<Weak<dyn Clusters>>>,
 }
 
 /// The place of a VM.
@@ -49,19 +56,20 @@ pub struct LiveVm {
     /// By context and token.
     calls: RefCell<HashMap<(u32, u32), AbortHandle>>,
     services: Arc<Services>,
-    caller: Option<Rc<Caller>>,
+    plugin: Arc<Plugin>,
+    clusters: Option<Weak<dyn Clusters>>,
     itself: Weak<LiveVm>,
 }
 
 impl Vms {
     /// No VMs yet.
     pub fn new(services: Arc<Services>, bounds: Bounds, wake: UnboundedSender<Wake>) -> Vms {
-        Vms { services, bounds, wake, slots: RefCell::default(), caller: RefCell::default() }
+        Vms { services, bounds, wake, slots: RefCell::default(), clusters: RefCell::default() }
     }
 
     /// Says who makes the calls of guests.
-    pub fn call_by(&self, caller: Rc<Caller>) {
-        *self.caller.borrow_mut() = Some(caller);
+    pub fn call_by(&self, clusters: Weak<dyn Clusters>) {
+        *self.clusters.borrow_mut() = Some(clusters);
     }
 
     /// A context for a plugin on a new stream, in a living VM.
@@ -119,7 +127,8 @@ impl Vms {
             ticks: RefCell::default(),
             calls: RefCell::default(),
             services: Arc::clone(&self.services),
-            caller: self.caller.borrow().clone(),
+            plugin: Arc::clone(plugin),
+            clusters: self.clusters.borrow().clone(),
             itself: Weak::clone(itself),
         });
         slot.vm = Some(Rc::clone(&vm));
@@ -133,7 +142,7 @@ impl LiveVm {
     /// # Errors
     /// The guest's trap, which is logged.
     pub fn call<T>(&self, run: impl FnOnce(&mut Vm) -> Result<T, Trap>) -> Result<T, Trap> {
-        let (result, requests) = {
+        let (mut result, requests) = {
             let mut vm = self.vm.borrow_mut();
             let died_before = vm.is_dead();
             let result = run(&mut vm);
@@ -144,7 +153,11 @@ impl LiveVm {
         };
         for request in requests {
             match request {
-                Request::Call(call) => self.start_call(call),
+                Request::Call(call) => {
+                    if let Err(trap) = self.start_call(call) {
+                        result = Err(trap);
+                    }
+                }
                 Request::Tick(root, period) => self.set_tick(root, period),
             }
         }
@@ -186,12 +199,15 @@ impl LiveVm {
         Ok(root)
     }
 
-    fn start_call(&self, call: Call) {
-        let Some(caller) = self.caller.clone() else { return };
-        let itself = Weak::clone(&self.itself);
+    fn start_call(&self, call: Call) -> Result<(), Trap> {
+        let Some(clusters) = self.clusters.as_ref().and_then(Weak::upgrade) else { return Ok(()) };
         let (context, token) = (call.context, call.token);
+        if clusters.reenters(&call.cluster, &self.plugin) {
+            return self.call(|vm| vm.kill("it calls a cluster that has a filter in its own VM"));
+        }
+        let itself = Weak::clone(&self.itself);
         let task = tokio::task::spawn_local(async move {
-            let reply = caller(call).await;
+            let reply = clusters.call(call).await;
             if let Some(vm) = itself.upgrade() {
                 vm.calls.borrow_mut().remove(&(context, token));
                 // A guest that dies of it is replaced by the next stream.
@@ -199,6 +215,7 @@ impl LiveVm {
             }
         });
         self.calls.borrow_mut().insert((context, token), task.abort_handle());
+        Ok(())
     }
 
     fn set_tick(&self, root: u32, period: Duration) {
@@ -231,7 +248,7 @@ impl Drop for LiveVm {
 }
 
 /// Whether two plugins live in one VM.
-fn shares(one: &Plugin, other: &Plugin) -> bool {
+pub fn shares(one: &Plugin, other: &Plugin) -> bool {
     one.vm_id == other.vm_id
         && one.module == other.module
         && one.vm_configuration == other.vm_configuration

@@ -2,7 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,7 +18,7 @@ use crate::traffic::{Facts, Inbox, LocalReply, Traffic, View};
 use crate::upstream::Client;
 use crate::vm::Trap;
 use crate::vm::host::{Call, CallReply, Services, Wake};
-use crate::vms::Vms;
+use crate::vms::{Clusters, Vms, shares};
 
 /// The state of a serving thread.
 pub struct Worker {
@@ -25,6 +26,7 @@ pub struct Worker {
     clients: HashMap<String, Client>,
     vms: Rc<Vms>,
     turn: Cell<u32>,
+    itself: Weak<Worker>,
 }
 
 /// Who is talking to whom.
@@ -54,12 +56,10 @@ impl Worker {
             clients.insert(cluster.name.clone(), Client::new(cluster)?);
         }
         let vms = Rc::new(Vms::new(services, config.bounds, wake));
-        let worker = Rc::new(Worker { config, clients, vms, turn: Cell::new(0) });
-        let itself = Rc::downgrade(&worker);
-        worker.vms.call_by(Rc::new(move |call: Call| {
-            let worker = itself.upgrade();
-            Box::pin(async move { worker?.call(call).await })
-        }));
+        let worker = Rc::new_cyclic(|itself: &Weak<Worker>| {
+            vms.call_by(Weak::clone(itself) as Weak<dyn Clusters>);
+            Worker { config, clients, vms, turn: Cell::new(0), itself: Weak::clone(itself) }
+        });
         let of_clusters = worker.config.clusters.iter().flat_map(|cluster| &cluster.filters);
         for plugin in worker.config.filters.iter().chain(of_clusters) {
             worker.vms.start(plugin).map_err(|Trap(why)| format!("plugin {}: {why}", plugin.name))?;
@@ -85,8 +85,7 @@ impl Worker {
             destination: Some(connection.destination),
             start: SystemTime::now(),
             protocol,
-            route: self.route(headers).map(|route| route.name.clone()).unwrap_or_default(),
-            ..Facts::default()
+            ..self.facts(headers)
         };
         let state = Rc::default();
         let traffic = Traffic { facts, filter_state: Rc::clone(&state), ..Traffic::default() };
@@ -102,6 +101,16 @@ impl Worker {
         let worker = Rc::clone(&self);
         let connect = move |headers: &HeaderMap| worker.connect(headers, Rc::clone(&state));
         stage::run(chain, inbox, left, times, connect).await;
+    }
+
+    /// What is known of a request's way before any filter has run.
+    fn facts(&self, headers: &HeaderMap) -> Facts {
+        let Some(route) = self.route(headers) else { return Facts::default() };
+        let cluster = match route.clusters.as_slice() {
+            [(only, _)] => only.clone(),
+            _ => String::new(),
+        };
+        Facts { route: route.name.clone(), cluster, ..Facts::default() }
     }
 
     fn route(&self, headers: &HeaderMap) -> Option<&Route> {
@@ -164,7 +173,7 @@ impl Worker {
     }
 
     /// Makes a call for a guest. It runs the cluster's filters, as in Envoy, but has no route and no filter state.
-    async fn call(self: Rc<Worker>, call: Call) -> Option<CallReply> {
+    async fn call_cluster(self: Rc<Worker>, call: Call) -> Option<CallReply> {
         let timeout = call.timeout;
         let mut reply = CallReply::default();
         let answered = tokio::time::timeout(timeout, self.exchange(call, &mut reply)).await;
@@ -227,6 +236,18 @@ impl Worker {
             return true;
         }
         false
+    }
+}
+
+impl Clusters for Worker {
+    fn reenters(&self, cluster: &str, plugin: &Plugin) -> bool {
+        let cluster = self.config.clusters.iter().find(|it| it.name == cluster);
+        cluster.is_some_and(|cluster| cluster.filters.iter().any(|filter| shares(filter, plugin)))
+    }
+
+    fn call(&self, call: Call) -> Pin<Box<dyn Future<Output = Option<CallReply>>>> {
+        let worker = self.itself.upgrade();
+        Box::pin(async move { worker?.call_cluster(call).await })
     }
 }
 

@@ -2,3 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod basics;
+mod commands;
+mod errors;
+mod facts;
+mod guests;
+mod module;
+mod protocols;
+mod streams;

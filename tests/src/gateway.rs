@@ -125,13 +125,12 @@ impl Start {
             }
         }
         let address = |before: &str| {
-            let at = banner.find(before)? + before.len();
-            banner[at..].split([' ', '/', '\n']).next()?.parse().ok()
+            let (_, after) = banner.split_once(before)?;
+            after.split([' ', '/', '\n']).next()?.parse().ok()
         };
         let (listen, admin) = (address("listening on http://"), address("metrics: http://"));
         let (Some(listen), Some(admin)) = (listen, admin) else {
-            let log = fs::read_to_string(folder.path().join("stderr")).unwrap_or_default();
-            panic!("the gateway did not come up\n{banner}\n{log}");
+            panic!("the gateway did not come up\n{banner}\n{}", tail(&folder));
         };
         Gateway { process, address: listen, admin, banner, folder }
     }
@@ -182,12 +181,24 @@ impl Gateway {
         children(self.pid()).first().copied().unwrap_or(self.pid())
     }
 
+    /// Waits for its end. The exit code, if it was an exit.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.process.wait().unwrap().code()
+    }
+
     /// Sends a signal and waits for the end. The exit code, if it was an exit.
     pub fn stop(&mut self, signal: Signal) -> Option<i32> {
         let pid = Pid::from_raw(self.pid().cast_signed()).unwrap();
         kill_process(pid, signal).unwrap();
-        self.process.wait().unwrap().code()
+        self.wait()
     }
+}
+
+/// The last lines that a gateway has logged.
+fn tail(folder: &TempDir) -> String {
+    let log = fs::read_to_string(folder.path().join("stderr")).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
 /// The processes that a process has started.
@@ -202,7 +213,7 @@ pub fn children(pid: u32) -> Vec<u32> {
 impl Drop for Gateway {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- what the gateway logged\n{}\n---", self.log());
+            eprintln!("--- what the gateway logged last\n{}\n---", tail(&self.folder));
         }
         if matches!(self.process.try_wait(), Ok(None)) {
             self.stop(Signal::TERM);

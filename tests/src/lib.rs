@@ -6,6 +6,7 @@
 // This crate is a test from end to end: what goes wrong here is meant to stop it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod bench;
 pub mod client;
 pub mod gateway;
 pub mod policies;

@@ -17,6 +17,11 @@ pub fn module() -> PathBuf {
     beside_tests("turnpike.wasm")
 }
 
+/// A module with guests that have nothing to do with the gateway.
+pub fn guests() -> PathBuf {
+    beside_tests("guests.wasm")
+}
+
 /// Where tests' servers and libraries are.
 pub fn cache() -> PathBuf {
     root().join(".cache")

@@ -7,18 +7,13 @@ use policy::{PathMatch, Provider};
 use resources::{Plan, Route, Target};
 
 use super::Serving;
-use crate::args::Host;
 
 /// At most so many routes are listed: the rest is in the policies.
 const MAX_ROUTES: usize = 4;
 
 /// The lines to print.
-pub fn banner(plan: &Plan, host: &impl Serving, kind: Host, mock: Option<SocketAddr>) -> String {
-    let (address, admin) = (host.address(), host.admin());
-    let kind = match kind {
-        Host::Sim => "host-sim",
-        Host::Envoy => "Envoy",
-    };
+pub fn banner(plan: &Plan, host: &Serving, mock: Option<SocketAddr>) -> String {
+    let (address, admin, kind) = (host.address(), host.admin(), host.name());
     // Writing to a String cannot fail.
     let mut out = format!("listening on http://{address} (in {kind})\n");
     let served: Vec<(&Route, &Target)> =

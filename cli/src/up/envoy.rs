@@ -14,9 +14,11 @@ use resources::Plan;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use tempfile::TempDir;
 
-use super::{Serving, with_port};
 use crate::args::{LogLevel, Up};
-use crate::{Failure, render as files};
+use crate::{Failure, inputs, render as files};
+
+/// Where Envoy writes the address of its admin interface.
+const ADMIN: &str = "admin-address";
 
 /// How long Envoy may take to be ready: it compiles the module first, which is about two seconds a megabyte.
 const START: Duration = Duration::from_secs(60);
@@ -27,40 +29,43 @@ const STOP: Duration = Duration::from_secs(5);
 /// A gateway in Envoy.
 pub struct Envoy {
     process: Child,
-    address: SocketAddr,
-    admin: SocketAddr,
+    /// Where clients come in.
+    pub address: SocketAddr,
+    /// Where it tells about itself.
+    pub admin: SocketAddr,
     /// Holds keys. Removed after the process has ended.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Starts it, and waits until requests pass.
 ///
 /// # Errors
 /// A sentence about what is in the way; Envoy's own words are on stderr.
-pub fn start(args: &Up, plan: &Plan, module: &Path, envoy: &Path) -> Result<Envoy, Failure> {
-    let (address, admin) = (with_port(args.listen)?, with_port(args.admin)?);
-    super::running::refuse_second(admin).map_err(|error| format!("admin interface: {error}"))?;
+pub async fn start(args: &Up, plan: &Plan, module: &Path, envoy: &Path) -> Result<Envoy, Failure> {
+    super::running::refuse_second(args.admin).map_err(|error| format!("admin interface: {error}"))?;
     let folder = tempfile::Builder::new().prefix("turnpike-envoy-").tempdir();
     let folder = folder.map_err(|error| format!("cannot make a folder for the configuration: {error}"))?;
-    let max_request_bytes = policy::DEFAULT_MAX_REQUEST_BYTES;
-    files::write(folder.path(), &render(plan, &Settings { listen: address, admin, max_request_bytes }))?;
+    let settings = Settings {
+        listen: args.listen,
+        admin: args.admin,
+        max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
+        ca_file: inputs::ca_file(),
+    };
+    files::write(folder.path(), &render(plan, &settings))?;
     files::write_keys(folder.path(), &render_keys(plan))?;
     fs::copy(module, folder.path().join(MODULE)).map_err(|error| format!("{}: {error}", module.display()))?;
     let process = spawn(envoy, folder.path(), args)?;
-    let mut running = Envoy { process, address, admin, _folder: folder };
-    running.wait_until_ready()?;
+    let mut running = Envoy { process, address: args.listen, admin: args.admin, folder };
+    running.wait_until_ready().await?;
     Ok(running)
 }
 
 fn spawn(envoy: &Path, folder: &Path, args: &Up) -> Result<Child, Failure> {
     let mut command = Command::new(envoy);
-    command.current_dir(folder).args([
-        "-c",
-        BOOTSTRAP,
-        "--disable-hot-restart",
-        "--log-level",
-        level(args.log_level),
-    ]);
+    command
+        .current_dir(folder)
+        .args(["-c", BOOTSTRAP, "--disable-hot-restart", "--admin-address-path", ADMIN])
+        .args(levels(args.log_level));
     if let Some(workers) = args.workers {
         command.args(["--concurrency", &workers.to_string()]);
     }
@@ -75,30 +80,56 @@ fn spawn(envoy: &Path, folder: &Path, args: &Up) -> Result<Child, Failure> {
     command.spawn().map_err(|error| format!("{}: {error}", envoy.display()))
 }
 
-fn level(level: LogLevel) -> &'static str {
+/// At `info` it is the module that is to be heard: Envoy would list its every extension.
+fn levels(level: LogLevel) -> &'static [&'static str] {
     match level {
-        LogLevel::Trace => "trace",
-        LogLevel::Debug => "debug",
-        LogLevel::Info => "info",
-        LogLevel::Warning => "warning",
-        LogLevel::Error => "error",
+        LogLevel::Trace => &["--log-level", "trace"],
+        LogLevel::Debug => &["--log-level", "debug"],
+        LogLevel::Info => &["--log-level", "warning", "--component-log-level", "wasm:info"],
+        LogLevel::Warning => &["--log-level", "warning"],
+        LogLevel::Error => &["--log-level", "error"],
     }
 }
 
 impl Envoy {
-    fn wait_until_ready(&mut self) -> Result<(), Failure> {
+    async fn wait_until_ready(&mut self) -> Result<(), Failure> {
         let begun = Instant::now();
         while begun.elapsed() < START {
             if let Ok(Some(status)) = self.process.try_wait() {
                 return Err(format!("Envoy did not start ({status}); its own words are above"));
             }
-            let live = get(self.admin, "/ready").is_some_and(|answer| answer.contains("LIVE"));
-            if live && TcpStream::connect(self.address).is_ok() {
+            if self.is_live() {
                 return self.refuse_half_a_configuration();
             }
-            sleep(Duration::from_millis(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Err(format!("Envoy was not ready after {} s; its own words are above", START.as_secs()))
+    }
+
+    /// Whether requests pass. Envoy tells its addresses: where a port was 0, it has taken a free one.
+    fn is_live(&mut self) -> bool {
+        let admin =
+            fs::read_to_string(self.folder.path().join(ADMIN)).ok().and_then(|text| text.trim().parse().ok());
+        let Some(admin) = admin else { return false };
+        self.admin = admin;
+        if !get(admin, "/ready").is_some_and(|answer| answer.contains("LIVE")) {
+            return false;
+        }
+        let listeners = get(admin, "/listeners").unwrap_or_default();
+        let address = listeners.lines().find_map(|line| line.strip_prefix("turnpike::")?.trim().parse().ok());
+        // Without one it is live all the same, and has refused its listener.
+        self.address = address.unwrap_or(self.address);
+        address.is_none_or(|address| TcpStream::connect::<SocketAddr>(address).is_ok())
+    }
+
+    /// Waits until it stops by itself, and says why it did.
+    pub async fn died(&mut self) -> Failure {
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return format!("Envoy has stopped by itself ({status}); its own words are above");
+            }
+        }
     }
 
     /// Envoy is live also when it has refused one of its files and goes on without.
@@ -111,25 +142,6 @@ impl Envoy {
             None => Ok(()),
             Some(counter) => {
                 Err(format!("Envoy refuses the configuration ({counter}); its own words are above"))
-            }
-        }
-    }
-}
-
-impl Serving for Envoy {
-    fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    fn admin(&self) -> SocketAddr {
-        self.admin
-    }
-
-    async fn died(&mut self) -> Failure {
-        loop {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            if let Ok(Some(status)) = self.process.try_wait() {
-                return format!("Envoy has stopped by itself ({status}); its own words are above");
             }
         }
     }

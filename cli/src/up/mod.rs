@@ -5,24 +5,56 @@ mod envoy;
 mod running;
 mod sim;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use mock_provider::{Mock, Script};
 use policy::Secret;
 use resources::{Key, Plan, Severity};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Host, Up};
 use crate::{Failure, inputs, terminal};
 
 /// A host that is serving. Dropping it stops it.
-pub trait Serving {
+pub enum Serving {
+    /// In this process.
+    Sim(sim::Sim),
+    /// A process of its own.
+    Envoy(envoy::Envoy),
+}
+
+impl Serving {
     /// Where clients come in.
-    fn address(&self) -> SocketAddr;
+    fn address(&self) -> SocketAddr {
+        match self {
+            Serving::Sim(sim) => sim.address(),
+            Serving::Envoy(envoy) => envoy.address,
+        }
+    }
+
     /// Where it tells about itself.
-    fn admin(&self) -> SocketAddr;
+    fn admin(&self) -> SocketAddr {
+        match self {
+            Serving::Sim(sim) => sim.admin,
+            Serving::Envoy(envoy) => envoy.admin,
+        }
+    }
+
+    /// Its name.
+    fn name(&self) -> &'static str {
+        match self {
+            Serving::Sim(_) => "host-sim",
+            Serving::Envoy(_) => "Envoy",
+        }
+    }
+
     /// Waits until it stops by itself, which it should not, and says why it did.
-    async fn died(&mut self) -> Failure;
+    async fn died(&mut self) -> Failure {
+        match self {
+            Serving::Sim(_) => std::future::pending().await,
+            Serving::Envoy(envoy) => envoy.died().await,
+        }
+    }
 }
 
 /// Runs the gateway.
@@ -34,22 +66,26 @@ pub fn up(args: &Up) -> Result<(), Failure> {
     let mock = stand_in(&mut plan, args.mock)?;
     let module = inputs::module(args.module.as_deref())?;
     running::refuse_second(args.listen)?;
-    // The providers' keys are about to be in this process and its files: nobody else reads either.
-    match args.host {
-        Host::Sim => serve(sim::start(args, &plan, &module)?, args, &plan, mock.as_ref()),
-        Host::Envoy => {
-            let envoy = inputs::envoy(args.envoy.as_deref())?;
-            serve(envoy::start(args, &plan, &module, &envoy)?, args, &plan, mock.as_ref())
-        }
-    }
-}
-
-fn serve(mut host: impl Serving, args: &Up, plan: &Plan, mock: Option<&Mock>) -> Result<(), Failure> {
-    let _record = running::record(host.address(), args.host);
-    terminal::tell(&banner::banner(plan, &host, args.host, mock.map(Mock::address)));
     block_on(async {
+        // From here on, a signal is a request to stop and clean up, also while the host is still starting.
+        let mut stop = Stop::listen()?;
+        let started = async {
+            match args.host {
+                Host::Sim => sim::start(args, &plan, &module).map(Serving::Sim),
+                Host::Envoy => {
+                    let envoy = inputs::envoy(args.envoy.as_deref())?;
+                    envoy::start(args, &plan, &module, &envoy).await.map(Serving::Envoy)
+                }
+            }
+        };
+        let mut host = tokio::select! {
+            host = started => host?,
+            () = stop.asked() => return Ok(()),
+        };
+        let _record = running::record(host.address(), args.host);
+        terminal::tell(&banner::banner(&plan, &host, mock.as_ref().map(Mock::address)));
         tokio::select! {
-            stopped = stop_asked() => stopped,
+            () = stop.asked() => Ok(()),
             why = host.died() => Err(why),
         }
     })?
@@ -75,30 +111,29 @@ fn stand_in(plan: &mut Plan, wanted: bool) -> Result<Option<Mock>, Failure> {
     Ok(Some(mock))
 }
 
-/// An address with a port: a free one in the place of 0.
-///
-/// # Errors
-/// There is none.
-fn with_port(address: SocketAddr) -> Result<SocketAddr, Failure> {
-    if address.port() != 0 {
-        return Ok(address);
-    }
-    let free = TcpListener::bind(address).and_then(|listener| listener.local_addr());
-    free.map_err(|error| format!("cannot listen on {address}: {error}"))
+/// Ctrl-C, or a polite request to stop.
+pub struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-/// Waits for Ctrl-C or a polite request to stop.
-///
-/// # Errors
-/// The operating system has no signals to give.
-pub async fn stop_asked() -> Result<(), Failure> {
-    let asked = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
-    let (mut interrupt, mut terminate) = (asked(SignalKind::interrupt())?, asked(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+impl Stop {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The operating system has no signals to give.
+    pub fn listen() -> Result<Stop, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
+        Ok(Stop { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
-    Ok(())
+
+    /// Waits until somebody asks.
+    pub async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Runs a future to its end.

@@ -13,7 +13,6 @@ use host_sim::vm::{Bounds, Module};
 use policy::written;
 use resources::{Key, Plan, Target};
 
-use super::Serving;
 use crate::Failure;
 use crate::args::{self, Up};
 
@@ -31,7 +30,8 @@ const SLACK: u64 = 64 * 1024;
 /// A gateway in host-sim.
 pub struct Sim {
     server: host_sim::Server,
-    admin: SocketAddr,
+    /// Where it tells about itself.
+    pub admin: SocketAddr,
 }
 
 /// Starts it.
@@ -46,18 +46,10 @@ pub fn start(args: &Up, plan: &Plan, module: &Path) -> Result<Sim, Failure> {
     Ok(Sim { server, admin })
 }
 
-impl Serving for Sim {
-    fn address(&self) -> SocketAddr {
+impl Sim {
+    /// Where clients come in.
+    pub fn address(&self) -> SocketAddr {
         self.server.address()
-    }
-
-    fn admin(&self) -> SocketAddr {
-        self.admin
-    }
-
-    async fn died(&mut self) -> Failure {
-        // It is this process.
-        std::future::pending().await
     }
 }
 
@@ -95,7 +87,7 @@ fn plugin(
     Ok(Plugin {
         name: name.to_owned(),
         root_id: "turnpike".to_owned(),
-        vm_id: "turnpike".to_owned(),
+        vm_id: name.to_owned(),
         module: module.clone(),
         configuration: serde_json::to_vec(configuration).map_err(|error| error.to_string())?,
         vm_configuration: Vec::new(),

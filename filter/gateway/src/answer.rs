@@ -21,7 +21,7 @@ pub enum Passing {
 pub fn begin(answer: &Answer<'_>, call: &Call, passthrough: bool) -> Result<Passing, Reply> {
     let status = answer.headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
     if let Some(details) = answer.local {
-        return Err(from_host(status, details));
+        return Err(from_host(status, details).because(details));
     }
     // To the client, a 401 would say that its own token is bad.
     if status == 401 && !passthrough {

@@ -1,6 +1,6 @@
 use super::Attempt;
 use crate::event::{Appetite, Event};
-use crate::testing::*;
+use crate::testing::{request, show, target, test};
 
 const PLAIN: &str = r#"{"provider": "openai", "credential": "injected"}"#;
 const CHAT: &str = ":method: POST\n:path: /openai\n:authority: h\ncontent-type: application/json\nhandover: /v1/chat/completions";

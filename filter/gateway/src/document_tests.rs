@@ -1,6 +1,6 @@
 use super::Document;
 use crate::edits::Edits;
-use crate::testing::*;
+use crate::testing::test;
 
 const CHAT: &str = r#" {"model":"gpt-4o", "seed":12345678901234567890123, "x" : 1e400, "n":-0.0,"u":"\u00e9\/","messages":[]} "#;
 

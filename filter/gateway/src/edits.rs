@@ -49,7 +49,7 @@ impl Edits {
 #[cfg(test)]
 mod tests {
     use super::Edits;
-    use crate::testing::*;
+    use crate::testing::test;
 
     #[test]
     fn only_what_lies_before_the_last_edit_is_written_anew() {

@@ -240,8 +240,11 @@ impl Exchange {
         self.record.outcome = Outcome::Replied(reply.reason);
         let (route, stage, code) = (self.route_name(), reply.reason.stage(), reply.reason.code());
         let level = if reply.status >= 500 { Level::Warn } else { Level::Info };
-        effects
-            .push(Effect::Log(level, format!("route {route}: {} {code} at stage {stage:?}", reply.status)));
+        let mut line = format!("route {route}: {} {code} at stage {stage:?}", reply.status);
+        if !reply.cause.is_empty() {
+            line = format!("{line}: {}", reply.cause);
+        }
+        effects.push(Effect::Log(level, line));
         effects.push(Effect::Reply(reply));
         Phase::Replied
     }

@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use super::Exchange;
 use crate::event::{Appetite, Event, Step};
-use crate::testing::*;
+use crate::testing::{answer, gateway, request, show, test};
 
 const UPSTREAM: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}]}], "maxRequestBytes": 100}"#;
 const HERE: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}],

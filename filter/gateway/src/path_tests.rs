@@ -1,7 +1,7 @@
 use policy::{Attempt, Match, PathMatch, Rewrite, Route};
 
 use super::{Call, Operation, after_prefix, find, host_fits};
-use crate::testing::*;
+use crate::testing::test;
 
 fn call(path: &str, prefix: &str) -> Call {
     Call::new("POST", path, &PathMatch::Prefix(prefix.into()), None)

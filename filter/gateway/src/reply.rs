@@ -9,6 +9,8 @@ pub struct Reply {
     pub reason: Reason,
     /// What the client may know, as one sentence.
     pub message: String,
+    /// What only the log may know; often nothing.
+    pub cause: String,
 }
 
 /// Why the gateway answered itself. The code of each is stable: it is in bodies, headers, metrics and logs.
@@ -137,7 +139,13 @@ impl Reason {
 impl Reply {
     /// An answer of the gateway's own.
     pub fn new(status: u16, reason: Reason, message: impl Into<String>) -> Reply {
-        Reply { status, reason, message: message.into() }
+        Reply { status, reason, message: message.into(), cause: String::new() }
+    }
+
+    /// With what only the log may know.
+    pub fn because(mut self, cause: &str) -> Reply {
+        self.cause = cause.to_owned();
+        self
     }
 
     /// The headers beside `content-type: application/json`.

@@ -1,5 +1,5 @@
 use super::{Ending, Passage, Stream, end_of_last_event};
-use crate::testing::*;
+use crate::testing::test;
 
 const ERROR: &str = "data: {\"error\":{\"message\":\"the provider ended the stream before its end\",\"type\":\"server_error\",\"param\":null,\"code\":\"stream_cut\"}}\n\n";
 

@@ -1,13 +1,12 @@
 //! The Turnpike module: a thin adapter between a proxy-wasm host (ABI 0.2.1) and `gateway`.
 //!
 //! Callbacks become events, effects become host calls; nothing is decided here. A panic would take the VM of the
-//! worker, and every stream in it, so none is reachable: host calls return results (see [`host`]), and a host call
+//! worker, and every stream in it, so none is reachable: host calls return results (see `host-calls`), and a host call
 //! that fails ends its one request with a 500.
 #![cfg(target_arch = "wasm32")]
 // The SDK's `main!` exports a function that has no place for a comment.
 #![allow(missing_docs)]
 
-mod host;
 mod metrics;
 mod root;
 mod stream;

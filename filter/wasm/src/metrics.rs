@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use gateway::Metric;
+use host_calls as host;
 use policy::Gateway;
-
-use crate::host;
 
 /// The ids of counters that have been used.
 #[derive(Default)]

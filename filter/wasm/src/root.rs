@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use gateway::{Attempt, Exchange};
+use host_calls::{self as host, Buffer, Level};
 use policy::{Gateway, Plugin, Problem, Target};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::host::{self, Buffer};
 use crate::metrics::Metrics;
 use crate::stream::{Machine, Stream};
 
@@ -36,7 +36,7 @@ impl RootContext for Root {
             Ok(Plugin::Upstream(target)) => self.job = Job::Upstream(Rc::new(target)),
             Err(problems) => {
                 for problem in problems {
-                    host::log_error(&format!("plugin configuration: {problem}"));
+                    host::log(Level::Error, &format!("plugin configuration: {problem}"));
                 }
                 return false;
             }

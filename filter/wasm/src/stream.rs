@@ -3,13 +3,14 @@
 use std::rc::Rc;
 
 use gateway::{
-    Answer, Appetite, Arrival, Attempt, Edits, Effect, Event, Exchange, Flow, Level, Reason, Reply, Step,
+    Answer, Appetite, Arrival, Attempt, Edits, Effect, Event, Exchange, Flow, Headers, Level, Reason, Reply,
+    Step,
 };
+use host_calls::{self as host, Buffer, Map};
 use policy::Gateway;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::host::{self, Buffer, Map};
 use crate::metrics::Metrics;
 
 /// Where the downstream instance leaves, and the upstream one finds, what is asked of the provider.
@@ -80,7 +81,7 @@ impl Stream {
                 Machine::Unconfigured | Machine::Upstream(_) => Ok(()),
             },
             Effect::Log(level, line) => {
-                host::log(level, &line);
+                host::log(loudness(level), &line);
                 Ok(())
             }
         }
@@ -125,7 +126,7 @@ impl HttpContext for Stream {
             Ok(pairs) => pairs,
             Err(error) => return fail(&error),
         };
-        let headers = host::parse_pairs(&pairs);
+        let headers = Headers::new(host::parse_pairs(&pairs));
         self.sized = headers.has("content-length");
         let (route, handover) = match &self.machine {
             Machine::Downstream(..) => (host::property(&["xds", "route_name"]), None),
@@ -160,7 +161,7 @@ impl HttpContext for Stream {
             Ok(pairs) => pairs,
             Err(error) => return fail(&error),
         };
-        let headers = host::parse_pairs(&pairs);
+        let headers = Headers::new(host::parse_pairs(&pairs));
         // The host's own answers are errors: only for these is it worth asking who speaks (H9).
         let failed = headers.get(":status").is_none_or(|status| status >= "400");
         let details = if failed { host::property(&["response", "code_details"]) } else { None };
@@ -192,6 +193,13 @@ fn action(flow: Flow) -> Action {
     }
 }
 
+fn loudness(level: Level) -> host::Level {
+    match level {
+        Level::Info => host::Level::Info,
+        Level::Warn => host::Level::Warn,
+    }
+}
+
 fn send(reply: &Reply) -> host::Result<()> {
     let own = reply.headers();
     let mut headers = vec![("content-type", "application/json")];
@@ -201,7 +209,10 @@ fn send(reply: &Reply) -> host::Result<()> {
 
 /// A host call has failed where it must not: this one request ends, closed.
 fn fail(error: &host::HostError) -> Action {
-    host::log(Level::Warn, &format!("{} gave status {}: the request is refused", error.call, error.status));
+    host::log(
+        host::Level::Warn,
+        &format!("{} gave status {}: the request is refused", error.call, error.status),
+    );
     let message = "the gateway could not serve this request";
     // If even this fails there is nothing left to say; the message stays where it is.
     let _ = send(&Reply::new(500, Reason::HostError, message));

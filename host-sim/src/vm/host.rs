@@ -1,7 +1,6 @@
 //! What the host functions of one VM work on.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +26,8 @@ pub struct Services {
     pub log: LogSink,
     /// The quietest level that is written.
     pub log_level: LogLevel,
-    /// The clusters that a guest may call.
-    pub clusters: HashSet<String>,
+    /// The clusters that a guest may call, and whether they have servers.
+    pub clusters: HashMap<String, bool>,
 }
 
 /// The store's data: everything that a host function can reach.

@@ -131,14 +131,18 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Which VM of the worker this is.
-    pub fn serial(&self) -> u64 {
-        self.store.data().serial
-    }
-
     /// Whether it has trapped.
     pub fn is_dead(&self) -> bool {
         self.dead
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// Always: the trap that it is.
+    pub fn kill(&mut self, why: &str) -> Result<(), Trap> {
+        self.dead = true;
+        Err(Trap(why.to_owned()))
     }
 
     /// What the guest has asked for since the last time.

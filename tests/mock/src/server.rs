@@ -58,6 +58,7 @@ struct Shared {
     script: Mutex<Script>,
     requests: Mutex<Vec<Recorded>>,
     numbers: AtomicU64,
+    abandoned: AtomicU64,
     listener: Option<Listener>,
 }
 
@@ -112,6 +113,11 @@ impl Mock {
         lock(&self.shared.requests).clone()
     }
 
+    /// How many streams nobody let come to their end.
+    pub fn abandoned(&self) -> u64 {
+        self.shared.abandoned.load(Ordering::Relaxed)
+    }
+
     /// Forgets what it has been asked.
     pub fn forget(&self) {
         lock(&self.shared.requests).clear();
@@ -136,6 +142,7 @@ impl Mock {
             script: Mutex::new(script),
             requests: Mutex::default(),
             numbers: AtomicU64::new(1),
+            abandoned: AtomicU64::new(0),
             listener,
         });
         let (stop, stopped) = watch::channel(false);
@@ -216,7 +223,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     };
     let script = lock(&shared.script).clone();
     let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
-    let response = respond(&recorded, &script, number);
+    let response = respond(&recorded, &script, number, &shared);
     match &shared.listener {
         Some(listener) => listener(&recorded),
         None => lock(&shared.requests).push(recorded),
@@ -227,7 +234,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     Ok(response)
 }
 
-fn respond(recorded: &Recorded, script: &Script, number: u64) -> Response<Body> {
+fn respond(recorded: &Recorded, script: &Script, number: u64, shared: &Arc<Shared>) -> Response<Body> {
     let document = |status: u16, kind: &str, text: String| {
         let length = http::HeaderValue::from(text.len());
         let mut response = build(script, status, kind, whole(text));
@@ -245,7 +252,9 @@ fn respond(recorded: &Recorded, script: &Script, number: u64) -> Response<Body> 
     let asked = Asked { method: &recorded.method, path, body: &json, number };
     match openai::answer(&asked, script.text.as_deref(), script.chunks.as_deref()) {
         Answer::Document(value) => document(200, "application/json", value.to_string()),
-        Answer::Events(events) => build(script, 200, "text/event-stream", paced(events, script)),
+        Answer::Events(events) => {
+            build(script, 200, "text/event-stream", paced(events, script, Arc::clone(shared)))
+        }
         Answer::NotFound => document(404, "application/json", openai::error(404).to_string()),
     }
 }
@@ -269,7 +278,7 @@ fn whole(text: String) -> Body {
 }
 
 /// Events one after the other, each after a while, perhaps not to the end.
-fn paced(mut events: Vec<String>, script: &Script) -> Body {
+fn paced(mut events: Vec<String>, script: &Script, shared: Arc<Shared>) -> Body {
     let delay = script.chunk_delay;
     let mut breaks = false;
     if let Some(Cut { after, how }) = script.cut {
@@ -285,14 +294,36 @@ fn paced(mut events: Vec<String>, script: &Script) -> Body {
     if breaks {
         pieces.push(Err(io::ErrorKind::BrokenPipe.into()));
     }
-    let paced = stream::unfold(pieces.into_iter(), move |mut rest| async move {
-        let piece = rest.next()?;
+    let begun = (pieces.into_iter(), Unfinished { shared, left: true });
+    let paced = stream::unfold(begun, move |(mut rest, unfinished)| async move {
+        let Some(piece) = rest.next() else {
+            unfinished.finish();
+            return None;
+        };
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        Some((piece.map(|text| http_body::Frame::data(Bytes::from(text))), rest))
+        Some((piece.map(|text| http_body::Frame::data(Bytes::from(text))), (rest, unfinished)))
     });
     StreamBody::new(Box::pin(paced))
+}
+
+/// A stream that counts as abandoned should it be dropped before its end.
+struct Unfinished {
+    shared: Arc<Shared>,
+    left: bool,
+}
+
+impl Unfinished {
+    fn finish(mut self) {
+        self.left = false;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.shared.abandoned.fetch_add(u64::from(self.left), Ordering::Relaxed);
+    }
 }
 
 /// A request as text.

@@ -70,8 +70,11 @@ pub fn link_all(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
                 let complete =
                     [":method", ":path", ":authority"].iter().all(|name| headers.get(name).is_some());
                 let host = guest.host();
-                if !complete || !host.services.clusters.contains(&cluster) {
-                    return Err(Status::BadArgument.into());
+                match host.services.clusters.get(&cluster) {
+                    Some(true) if complete => {}
+                    // No servers: there is nothing to wait for (H16).
+                    Some(false) if complete => return Err(Status::InternalFailure.into()),
+                    Some(_) | None => return Err(Status::BadArgument.into()),
                 }
                 host.last_token += 1;
                 let (token_given, context) = (host.last_token, host.effective);

@@ -1,9 +1,8 @@
-//! The host's functions, each with a result. The SDK's own wrappers panic on statuses that hosts do return: a
-//! header set after the headers have gone, a property in an odd state (H2).
+//! The functions of a proxy-wasm host (ABI 0.2.1), each with a result. The SDK's own wrappers panic on statuses that
+//! hosts do return: a header set after the headers have gone, a property in an odd state (H2).
+#![cfg(target_arch = "wasm32")]
 
 use std::ptr;
-
-use gateway::{Headers, Level};
 
 /// A host call that did not work: which one, and the host's status (proxy-wasm ABI 0.2.1, `proxy_status_t`).
 #[derive(Debug)]
@@ -18,32 +17,59 @@ pub struct HostError {
 pub type Result<T> = std::result::Result<T, HostError>;
 
 /// A message's headers in the host (`proxy_header_map_type_t`).
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Map {
     /// Of the request.
     Request = 0,
     /// Of the answer.
     Response = 2,
+    /// Of the answer to a call of our own.
+    Call = 6,
+}
+
+/// A message that can be held (`proxy_stream_type_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message {
+    /// The request.
+    Request = 0,
+    /// The answer.
+    Response = 1,
+}
+
+/// How loud a log line is (`proxy_log_level_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// A decision, a start, a stop.
+    Info = 2,
+    /// Unusual, and still working.
+    Warn = 3,
+    /// Somebody has to act.
+    Error = 4,
 }
 
 /// Bytes in the host (`proxy_buffer_type_t`).
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Buffer {
     /// The request body, as far as it is held.
     RequestBody = 0,
     /// The answer's body: what is held, or the piece that is passing.
     ResponseBody = 1,
+    /// Of the answer to a call of our own.
+    CallBody = 4,
     /// The configuration of this plugin.
     PluginConfiguration = 7,
 }
 
 const OK: u32 = 0;
-const NOT_FOUND: u32 = 1;
+
+/// The status of a thing that is not there.
+pub const NOT_FOUND: u32 = 1;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
     fn proxy_log(level: u32, text: *const u8, len: usize) -> u32;
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, len: *mut usize) -> u32;
+    fn proxy_get_header_map_value(map: u32, n: *const u8, nl: usize, v: *mut *mut u8, vl: *mut usize) -> u32;
     fn proxy_replace_header_map_value(map: u32, n: *const u8, nl: usize, v: *const u8, vl: usize) -> u32;
     fn proxy_remove_header_map_value(map: u32, n: *const u8, nl: usize) -> u32;
     fn proxy_get_buffer_bytes(
@@ -66,24 +92,15 @@ unsafe extern "C" {
         hl: usize,
         grpc: i32,
     ) -> u32;
+    fn proxy_continue_stream(message: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, nl: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
 }
 
 /// Writes a line to the host's log. Never a prompt, an answer, a token or a key.
 pub fn log(level: Level, line: &str) {
-    let level = match level {
-        Level::Info => 2,
-        Level::Warn => 3,
-    };
     // SAFETY: pointer and length are of one live string. A log line that is lost is nobody's error.
-    let _ = unsafe { proxy_log(level, line.as_ptr(), line.len()) };
-}
-
-/// Writes a line that somebody has to act on.
-pub fn log_error(line: &str) {
-    // SAFETY: as above.
-    let _ = unsafe { proxy_log(4, line.as_ptr(), line.len()) };
+    let _ = unsafe { proxy_log(level as u32, line.as_ptr(), line.len()) };
 }
 
 /// All headers of a message in the host's own encoding; see [`parse_pairs`].
@@ -95,8 +112,8 @@ pub fn header_pairs(map: Map) -> Result<Vec<u8>> {
 }
 
 /// Reads the ABI's encoding of a header map: a count, the sizes of each name and value, then the texts, each with a
-/// NUL after it. What does not fit is left out.
-pub fn parse_pairs(bytes: &[u8]) -> Headers<'_> {
+/// NUL after it. What does not fit, or has a name that is no text, is left out.
+pub fn parse_pairs(bytes: &[u8]) -> Vec<(&str, &[u8])> {
     let number = |at: usize| {
         let bytes = bytes.get(at..at.checked_add(4)?)?;
         Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
@@ -114,7 +131,19 @@ pub fn parse_pairs(bytes: &[u8]) -> Headers<'_> {
             pairs.push((text, content));
         }
     }
-    Headers::new(pairs)
+    pairs
+}
+
+/// The first value of a header, if it is text.
+///
+/// # Errors
+/// Also [`NOT_FOUND`].
+pub fn header(map: Map, name: &str) -> Result<String> {
+    let bytes = returned("proxy_get_header_map_value", |data, len| {
+        // SAFETY: pointer and length are of one live string; the host writes to two live places.
+        unsafe { proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, len) }
+    })?;
+    Ok(String::from_utf8(bytes).unwrap_or_default())
 }
 
 /// Sets a header, whatever it was before.
@@ -146,8 +175,13 @@ pub fn buffer(buffer: Buffer, bytes: usize) -> Result<Vec<u8>> {
 
 /// Replaces the first bytes of a buffer. With 0 the new ones go before the others (H10).
 pub fn replace_head(buffer: Buffer, bytes: usize, with: &[u8]) -> Result<()> {
+    splice(buffer, 0, bytes, with)
+}
+
+/// Replaces bytes of a buffer. Hosts take only a beginning of it, or add to its end (H10).
+pub fn splice(buffer: Buffer, start: usize, bytes: usize, with: &[u8]) -> Result<()> {
     // SAFETY: pointer and length are of one live slice.
-    let status = unsafe { proxy_set_buffer_bytes(buffer as u32, 0, bytes, with.as_ptr(), with.len()) };
+    let status = unsafe { proxy_set_buffer_bytes(buffer as u32, start, bytes, with.as_ptr(), with.len()) };
     checked("proxy_set_buffer_bytes", status)
 }
 
@@ -187,6 +221,12 @@ pub fn reply(status: u16, details: &str, headers: &[(&str, &str)], body: &[u8]) 
     checked("proxy_send_local_response", status)
 }
 
+/// Goes on with a message that was held.
+pub fn resume(message: Message) -> Result<()> {
+    // SAFETY: no pointers.
+    checked("proxy_continue_stream", unsafe { proxy_continue_stream(message as u32) })
+}
+
 /// The id of a counter. The same name gives the same counter.
 pub fn counter(name: &str) -> Result<u32> {
     let mut id = 0;
@@ -217,12 +257,12 @@ fn encode_pairs(pairs: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-/// Takes what a host function returns through an address and a length. Nothing there is an empty answer.
+/// Takes what a host function returns through an address and a length. No address is an empty answer.
 fn returned(call: &'static str, give: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>> {
     let mut data: *mut u8 = ptr::null_mut();
     let mut len = 0;
     match give(&raw mut data, &raw mut len) {
-        OK | NOT_FOUND if data.is_null() => Ok(Vec::new()),
+        OK if data.is_null() => Ok(Vec::new()),
         // SAFETY: the host has allocated `len` bytes with the SDK's `proxy_on_memory_allocate`, which is a boxed
         // slice of exactly that length, and has given up on it.
         OK => Ok(unsafe { Vec::from_raw_parts(data, len, len) }),

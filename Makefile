@@ -1,0 +1,61 @@
+# One line each; `make check` and `make test` are what CI runs.
+HOST ?= sim
+BIN := target/release
+MODULE := $(BIN)/turnpike.wasm
+NODE := $(CURDIR)/.cache/node/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test check fmt envoy clean module programs unit labs wasm-tests
+
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: module programs ## The gateway on http://127.0.0.1:8080; HOST=envoy runs it in the real Envoy
+	@if [ "$(HOST)" = envoy ]; then tests/setup envoy; fi
+	@$(BIN)/turnpike up --mock -f policies --host $(HOST)
+
+build: module programs ## Everything in release: target/release/turnpike, its module, and the sidecar
+	@ls -l $(BIN)/turnpike $(MODULE) $(BIN)/turnpike-sidecar
+
+test: export PATH := $(NODE):$(PATH)
+test: module programs ## Everything: unit tests, the same as WebAssembly, and the labs on both hosts
+	tests/setup targets envoy clients bindgen
+	$(MAKE) unit wasm-tests labs
+
+check: ## Format, lints, unit tests, the module, documentation
+	tests/setup targets
+	cargo fmt --all --check
+	tests/lines
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy -p filter -p guests --target wasm32-wasip1 --profile wasm -- -D warnings
+	$(MAKE) module unit
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --document-private-items
+
+fmt: ## Format everything
+	cargo fmt --all
+
+envoy: ## Fetch the real Envoy into .cache
+	tests/setup envoy
+
+clean: ## Remove everything that was built or fetched
+	rm -rf target .cache
+
+module:
+	@tests/setup targets
+	cargo build -p filter -p guests --target wasm32-wasip1 --profile wasm
+	@mkdir -p $(BIN)
+	@cp target/wasm32-wasip1/wasm/filter.wasm $(MODULE)
+	@cp target/wasm32-wasip1/wasm/guests.wasm $(BIN)/guests.wasm
+
+programs:
+	cargo build --release -p turnpike -p sidecar
+
+unit: module
+	cargo test --release --workspace --exclude labs
+
+wasm-tests:
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.cache/tools/bin/wasm-bindgen-test-runner \
+		cargo test --release -p gateway --target wasm32-unknown-unknown
+
+labs: module programs
+	cargo test --release -p labs
