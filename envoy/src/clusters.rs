@@ -31,7 +31,7 @@ fn cluster(target: &Target, settings: &Settings) -> Value {
         "circuit_breakers": {
             "thresholds": [{
                 "max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096,
-                // Counted on the cluster of the first attempt; Envoy's own default of 3 refuses failovers (H8).
+                // Counted on the cluster of the first attempt; Envoy's own default of 3 refuses failovers.
                 "max_retries": 1024,
             }],
         },
@@ -102,7 +102,8 @@ fn credential_injector(target: &Target) -> Value {
     })
 }
 
-/// The name is asked for and checked explicitly: what Envoy would derive from the request is not the target's (H8).
+/// The name is asked for and checked explicitly: Envoy would derive it from the request before the cluster's filters
+/// have written the target's host.
 fn transport_socket(tls: &Tls, settings: &Settings) -> Value {
     let kind = if tls.name.parse::<IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
     let validation = json!({

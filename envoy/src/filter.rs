@@ -32,7 +32,7 @@ pub fn upstream(target: &Target) -> Value {
 /// unchecked. The body keeps coming while the headers are held, because the prompt decides about them (H1).
 fn wasm(name: &str, vm_id: &str, configuration: &written::Plugin) -> Value {
     // A configuration is made of texts and numbers: it always has a JSON form. As a text, because Envoy hands a Struct
-    // to the module in protobuf's binary form (H11).
+    // to the module in protobuf's binary form.
     let value = serde_json::to_string_pretty(configuration).unwrap_or_default();
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",

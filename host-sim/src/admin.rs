@@ -1,5 +1,6 @@
 //! What a host tells about itself, under the paths that Envoy's admin interface has.
 
+use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::server::{Ready, Unfailing, runtime};
+use crate::server::{Ready, runtime};
 use crate::vm::host::Services;
 
 /// What the interface tells.
@@ -56,7 +57,7 @@ pub fn serve(
     });
 }
 
-async fn answer(told: Arc<Told>, request: Request<Incoming>) -> Unfailing<Response<Full<Bytes>>> {
+async fn answer(told: Arc<Told>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, kind, body) = match request.uri().path() {
         "/ready" => (StatusCode::OK, "text/plain", "LIVE\n".to_owned()),
         "/config_dump" => (StatusCode::OK, "application/json", told.config.clone()),

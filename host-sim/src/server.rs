@@ -1,6 +1,5 @@
 //! The listener: threads that accept connections, and the translation between HTTP and frames.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -284,6 +283,3 @@ fn plain(status: u16, body: Vec<u8>) -> Response<Answer> {
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     response
 }
-
-/// What a service that cannot fail returns.
-pub type Unfailing<T> = Result<T, Infallible>;

@@ -1,7 +1,7 @@
 //! What hosts do with a filter: the facts that the module is built on, numbered as in ARCHITECTURE.md, each shown on
 //! host-sim and on the real Envoy.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use labs::bench::Bench;
 use labs::{Ask, Host, lab};
@@ -50,6 +50,16 @@ lab!(h2_headers_that_have_gone_on_can_be_neither_read_nor_set, |host| {
     );
     assert!(trace.contains("  set-response a b -> ok"), "{trace}");
     assert!(trace.contains("  set-response c d -> status 2"), "{trace}");
+});
+
+lab!(h5_a_later_callback_that_does_not_wait_lets_everything_go, |host| {
+    let bench = Bench::up(host, "probe");
+    bench.a.play(Script { delay: Duration::from_secs(2), ..Script::default() });
+    let begun = Instant::now();
+    // The headers wait for a call; the body does not, and takes them along.
+    let (reply, _) = bench.probe(post("/b"), "request_headers=call a /x,pause");
+    assert_eq!(reply.status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 });
 
 lab!(h6_a_reply_of_the_filter_s_own_comes_back_through_its_response_callbacks, |host| {

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod basics;
+mod clients;
 mod commands;
 mod errors;
 mod facts;
 mod guests;
+mod load;
 mod module;
 mod protocols;
+mod secrets;
 mod streams;

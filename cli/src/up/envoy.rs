@@ -1,8 +1,9 @@
 //! The gateway in a real Envoy: its configuration in a folder of its own, its process under supervision.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -43,7 +44,8 @@ pub struct Envoy {
 /// A sentence about what is in the way; Envoy's own words are on stderr.
 pub async fn start(args: &Up, plan: &Plan, module: &Path, envoy: &Path) -> Result<Envoy, Failure> {
     super::running::refuse_second(args.admin).map_err(|error| format!("admin interface: {error}"))?;
-    let folder = tempfile::Builder::new().prefix("turnpike-envoy-").tempdir();
+    let only_mine = Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix("turnpike-envoy-").permissions(only_mine).tempdir();
     let folder = folder.map_err(|error| format!("cannot make a folder for the configuration: {error}"))?;
     let settings = Settings {
         listen: args.listen,
@@ -80,11 +82,12 @@ fn spawn(envoy: &Path, folder: &Path, args: &Up) -> Result<Child, Failure> {
     command.spawn().map_err(|error| format!("{}: {error}", envoy.display()))
 }
 
-/// At `info` it is the module that is to be heard: Envoy would list its every extension.
+/// At `info` it is the module that is to be heard: Envoy would list its every extension. Below, `config` is kept quiet:
+/// it would print each file that it reads, and some hold keys.
 fn levels(level: LogLevel) -> &'static [&'static str] {
     match level {
-        LogLevel::Trace => &["--log-level", "trace"],
-        LogLevel::Debug => &["--log-level", "debug"],
+        LogLevel::Trace => &["--log-level", "trace", "--component-log-level", "config:info"],
+        LogLevel::Debug => &["--log-level", "debug", "--component-log-level", "config:info"],
         LogLevel::Info => &["--log-level", "warning", "--component-log-level", "wasm:info"],
         LogLevel::Warning => &["--log-level", "warning"],
         LogLevel::Error => &["--log-level", "error"],

@@ -45,7 +45,7 @@ pub fn answer(asked: &Asked<'_>, text: Option<&str>, pieces: Option<&[String]>) 
         "POST" if at("/completions") => Answer::Document(completion(asked, &said)),
         "POST" if at("/responses") && streams => Answer::Events(response_events(asked, &pieces())),
         "POST" if at("/responses") => Answer::Document(response(asked, &said)),
-        "POST" if at("/embeddings") => Answer::Document(embeddings(asked.body)),
+        "POST" if at("/embeddings") => Answer::Document(embeddings(asked.body, asked.number)),
         _ => Answer::NotFound,
     }
 }
@@ -205,7 +205,7 @@ fn response_events(asked: &Asked<'_>, pieces: &[String]) -> Vec<String> {
     events
 }
 
-fn embeddings(body: &Value) -> Value {
+fn embeddings(body: &Value, number: u64) -> Value {
     let inputs: Vec<String> = match &body["input"] {
         Value::Array(items) => items.iter().map(Value::to_string).collect(),
         other => vec![other.to_string()],
@@ -220,6 +220,8 @@ fn embeddings(body: &Value) -> Value {
     let data: Vec<Value> = data.collect();
     let tokens: usize = inputs.iter().map(|input| words(input).len()).sum();
     json!({
+        // Mistral's has one.
+        "id": format!("embd-mock-{number}"),
         "object": "list",
         "data": data,
         "model": body["model"],
