@@ -19,7 +19,11 @@ impl<'a> Router<'a> {
     }
 
     /// The route of a request, if there is one. It may be another once a filter has changed the headers.
+    ///
+    /// None has a request without `x-forwarded-proto`: Envoy's routes ask whether the request came over TLS before
+    /// they look at anything else.
     pub fn find(&self, headers: &HeaderMap) -> Option<&'a Route> {
+        headers.text("x-forwarded-proto")?;
         let host = headers.text(":authority").unwrap_or_default();
         let path = headers.text(":path").unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -87,7 +91,8 @@ mod tests {
             route("prefix", "", PathMatch::Prefix("/x".into()), &[]),
         ];
         let name = |host: &str, path: &str| {
-            let headers: HeaderMap = [(":authority", host), (":path", path)].into_iter().collect();
+            let headers: HeaderMap =
+                [(":authority", host), (":path", path), ("x-forwarded-proto", "http")].into_iter().collect();
             Router::new(&routes).find(&headers).map(|route| route.name.clone()).unwrap_or_default()
         };
         assert_eq!(name("b.A.com:80", "/y"), "host");

@@ -156,6 +156,14 @@ lab!(h10_only_the_beginning_of_a_buffer_can_be_replaced_or_its_end_added_to, |ho
     assert!(reply.text().ends_with("\n>abcde3456789<"), "{}", reply.text());
 });
 
+lab!(h11_a_request_that_has_lost_its_scheme_has_no_route, |host| {
+    let bench = Bench::up(host, "probe");
+    let (reply, trace) = bench.probe(Ask::get("/a"), "request_headers=remove-request x-forwarded-proto");
+    assert_eq!(reply.status, 404, "{trace}");
+    assert!(trace.contains("  remove-request x-forwarded-proto -> ok"), "{trace}");
+    assert_eq!(bench.a.requests().len(), 0);
+});
+
 lab!(h13_what_a_filter_leaves_with_the_stream_the_upstream_filter_finds, |host| {
     let bench = Bench::up(host, "probe");
     let script = "request_headers=property-to-request lab.note x-note,set-property lab.note hello,property lab.note,property xds/cluster_name";

@@ -10,5 +10,6 @@ mod guests;
 mod load;
 mod module;
 mod protocols;
+mod readme;
 mod secrets;
 mod streams;

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,13 @@ pub struct Bench {
     _running: Running,
 }
 
+/// The module of the listener.
+struct Guest {
+    module: PathBuf,
+    configuration: String,
+    env: Vec<(String, String)>,
+}
+
 enum Running {
     Sim(#[allow(dead_code, reason = "held for its end")] Server),
     Envoy(Child, #[allow(dead_code, reason = "held for its end")] TempDir),
@@ -45,17 +53,39 @@ pub const BOUNDS: Bounds = Bounds { memory: 64 << 20, callback: Duration::from_m
 impl Bench {
     /// A host whose listener has the guest of this configuration.
     pub fn up(host: Host, guest: &str) -> Bench {
+        let env = vec![("GREETING".to_owned(), "hello".to_owned())];
+        let guest = Guest { module: project::guests(), configuration: guest.to_owned(), env };
+        Bench::start(host, &guest, None)
+    }
+
+    fn start(host: Host, guest: &Guest, all: Option<SocketAddr>) -> Bench {
         let echo = || Script { echo: true, ..Script::default() };
         let mock = || Mock::start("127.0.0.1:0".parse().unwrap(), echo()).unwrap();
         let (a, b) = (mock(), mock());
         match host {
             Host::Sim => {
-                let server = Server::start(config(guest, &a, &b)).unwrap();
+                let server = Server::start(config(guest, &a, &b, all)).unwrap();
                 let (address, admin) = (server.address(), server.admin().unwrap());
                 Bench { address, admin, a, b, _running: Running::Sim(server) }
             }
-            Host::Envoy => envoy(guest, a, b),
+            Host::Envoy => envoy(guest, a, b, all),
         }
+    }
+
+    /// A host whose listener has a module of this configuration and environment; everything goes to one server.
+    pub fn with_module(
+        host: Host,
+        module: &Path,
+        configuration: &str,
+        env: &[(&str, &str)],
+        server: SocketAddr,
+    ) -> Bench {
+        let guest = Guest {
+            module: module.to_path_buf(),
+            configuration: configuration.replace('\n', " "),
+            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        Bench::start(host, &guest, Some(server))
     }
 
     /// Sends a request.
@@ -83,21 +113,21 @@ impl Bench {
     }
 }
 
-fn plugin(name: &str, vm_id: &str, configuration: &str) -> Arc<Plugin> {
-    let wasm = fs::read(project::guests()).unwrap();
+fn plugin(name: &str, vm_id: &str, guest: &Guest) -> Arc<Plugin> {
+    let wasm = fs::read(&guest.module).unwrap();
     Arc::new(Plugin {
         name: name.into(),
         root_id: name.into(),
         vm_id: vm_id.into(),
         module: Module::compile(&wasm).unwrap(),
-        configuration: configuration.into(),
+        configuration: guest.configuration.clone().into(),
         vm_configuration: Vec::new(),
-        env: vec![("GREETING".into(), "hello".into())],
+        env: guest.env.clone(),
         allow_on_headers_stop_iteration: true,
     })
 }
 
-fn config(guest: &str, a: &Mock, b: &Mock) -> Config {
+fn config(guest: &Guest, a: &Mock, b: &Mock, all: Option<SocketAddr>) -> Config {
     let cluster = |name: &str, servers: Vec<SocketAddr>, filters| Cluster {
         name: name.into(),
         endpoints: servers.iter().map(|it| Endpoint { host: it.ip().to_string(), port: it.port() }).collect(),
@@ -118,15 +148,19 @@ fn config(guest: &str, a: &Mock, b: &Mock) -> Config {
         admin: Some("127.0.0.1:0".parse().unwrap()),
         workers: 1,
         filters: vec![Arc::clone(&filter)],
-        routes: vec![
-            route("a", "a", None),
-            route("b", "b", None),
-            route("up", "up", None),
-            route("dead", "dead", None),
-            route("empty", "empty", None),
-            route("slow", "a", Some(Duration::from_millis(300))),
-            route("lost", "nowhere", None),
-        ],
+        routes: all
+            .iter()
+            .map(|_| route("", "all", None))
+            .chain(vec![
+                route("a", "a", None),
+                route("b", "b", None),
+                route("up", "up", None),
+                route("dead", "dead", None),
+                route("empty", "empty", None),
+                route("slow", "a", Some(Duration::from_millis(300))),
+                route("lost", "nowhere", None),
+            ])
+            .collect(),
         clusters: vec![
             cluster("a", vec![a.address()], vec![]),
             cluster("b", vec![b.address()], vec![]),
@@ -134,6 +168,7 @@ fn config(guest: &str, a: &Mock, b: &Mock) -> Config {
             cluster("same", vec![a.address()], vec![filter]),
             cluster("dead", vec!["127.0.0.1:9".parse().unwrap()], vec![]),
             cluster("empty", vec![], vec![]),
+            cluster("all", all.into_iter().collect(), vec![]),
         ],
         stats_tags: Vec::<metrics::StatsTag>::new(),
         buffer_limit: 1 << 20,
@@ -144,12 +179,12 @@ fn config(guest: &str, a: &Mock, b: &Mock) -> Config {
     }
 }
 
-fn envoy(guest: &str, a: Mock, b: Mock) -> Bench {
+fn envoy(guest: &Guest, a: Mock, b: Mock, all: Option<SocketAddr>) -> Bench {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (address, admin) = (free(), free());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("envoy.yaml");
-    fs::write(&path, envoy_yaml(guest, address, admin, a.address(), b.address())).unwrap();
+    fs::write(&path, envoy_yaml(guest, address, admin, a.address(), b.address(), all)).unwrap();
     let process = Command::new(gateway::envoy())
         .arg("-c")
         .arg(&path)
@@ -174,15 +209,25 @@ fn envoy(guest: &str, a: Mock, b: Mock) -> Bench {
     bench
 }
 
-fn envoy_yaml(guest: &str, address: SocketAddr, admin: SocketAddr, a: SocketAddr, b: SocketAddr) -> String {
+fn envoy_yaml(
+    guest: &Guest,
+    address: SocketAddr,
+    admin: SocketAddr,
+    a: SocketAddr,
+    b: SocketAddr,
+    all: Option<SocketAddr>,
+) -> String {
+    let env: Vec<String> = guest.env.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let configuration = guest.configuration.replace('\'', "\'\'");
     let wasm = |vm_id: &str| {
         format!(
             r#"{{name: guest, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm,
           config: {{name: guest, root_id: guest, failure_policy: FAIL_RELOAD, allow_on_headers_stop_iteration: true,
             vm_config: {{vm_id: "{vm_id}", runtime: envoy.wasm.runtime.v8, code: {{local: {{filename: "{}"}}}},
-              environment_variables: {{key_values: {{GREETING: hello}}}}}},
-            configuration: {{"@type": type.googleapis.com/google.protobuf.StringValue, value: "{guest}"}}}}}}}}"#,
-            project::guests().display()
+              environment_variables: {{key_values: {{{}}}}}}},
+            configuration: {{"@type": type.googleapis.com/google.protobuf.StringValue, value: '{configuration}'}}}}}}}}"#,
+            guest.module.display(),
+            env.join(", ")
         )
     };
     let cluster = |name: &str, server: Option<SocketAddr>, options: &str| {
@@ -213,7 +258,11 @@ fn envoy_yaml(guest: &str, address: SocketAddr, admin: SocketAddr, a: SocketAddr
             wasm(vm_id)
         )
     };
+    let everything = all.map_or_else(String::new, |_| {
+        "              - {name: all, match: {prefix: /}, route: {cluster: all, timeout: 0s}}\n".to_owned()
+    });
     let routes = [
+        everything,
         route("a", "a", "0s"),
         route("b", "b", "0s"),
         route("up", "up", "0s"),
@@ -229,6 +278,7 @@ fn envoy_yaml(guest: &str, address: SocketAddr, admin: SocketAddr, a: SocketAddr
         cluster("same", Some(a), &filtered("")),
         cluster("dead", Some("127.0.0.1:9".parse().unwrap()), ""),
         cluster("empty", None, ""),
+        cluster("all", all, ""),
     ];
     format!(
         r#"node: {{id: bench, cluster: bench}}

@@ -21,6 +21,15 @@ const CREDENTIALS: [&str; 5] =
 const PRIVATE: [&str; 2] = ["cookie", "forwarded"];
 const PRIVATE_PREFIXES: [&str; 3] = ["x-turnpike-", "x-envoy-", "x-forwarded-"];
 
+/// Where the headers of an attempt are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the listener's filter chain, before the host takes its last look at the route.
+    Listener,
+    /// In a cluster's, when there is nothing left to route.
+    Cluster,
+}
+
 /// The module as an upstream filter: one attempt of a request, at one target.
 #[derive(Debug)]
 pub struct Attempt {
@@ -95,7 +104,7 @@ fn begin(target: &Target, arrival: &Arrival<'_>, effects: &mut Vec<Effect>) -> R
     };
     let method = headers.get(":method").unwrap_or_default();
     let call = Call { operation: Operation::of(method, path), path: path.to_owned() };
-    write_headers(target, &call, headers, effects);
+    write_headers(target, &call, headers, Place::Cluster, effects);
     let edits_body = target.model.is_some() && call.operation.is_understood() && !arrival.end;
     Ok(if edits_body { Phase::AwaitBody } else { Phase::Sent })
 }
@@ -106,9 +115,17 @@ fn set_model(target: &Target, body: Vec<u8>, effects: &mut Vec<Effect>) -> Resul
 }
 
 /// Path, host and credential of a target, and nothing that is none of the provider's business.
-pub fn write_headers(target: &Target, call: &Call, headers: &Headers<'_>, effects: &mut Vec<Effect>) {
+pub fn write_headers(
+    target: &Target,
+    call: &Call,
+    headers: &Headers<'_>,
+    place: Place,
+    effects: &mut Vec<Effect>,
+) {
     let mut removed = Vec::new();
-    for name in headers.names().filter(|name| !goes_out(name, &target.credential)) {
+    // H11: without this one the host finds no route.
+    let routes = |name: &str| place == Place::Listener && name == "x-forwarded-proto";
+    for name in headers.names().filter(|name| !routes(name) && !goes_out(name, &target.credential)) {
         if !removed.contains(&name) {
             removed.push(name);
             effects.push(Effect::RemoveRequestHeader(name.to_owned()));

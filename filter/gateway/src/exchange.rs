@@ -4,14 +4,15 @@ use std::rc::Rc;
 
 use policy::{Gateway, Route, Unmatched};
 
+use crate::INTERNAL_PREFIX;
 use crate::answer::{self, Passing};
+use crate::attempt::{self, Place};
 use crate::document::Document;
 use crate::event::{Answer, Appetite, Arrival, Effect, Event, Flow, Level, Metric, Step};
 use crate::headers::Headers;
 use crate::path::{self, Call};
 use crate::reply::{Outcome, Reason, Reply};
 use crate::sse::{Passage, Stream};
-use crate::{INTERNAL_PREFIX, attempt};
 
 /// One request and its answer.
 #[derive(Debug)]
@@ -160,7 +161,9 @@ impl Exchange {
     /// Writes the headers of the attempt. They are held with the body, so that a later refusal sends nothing.
     fn prepare(&self, route: &Route, way: &Way, headers: &Headers<'_>, effects: &mut Effects) {
         match &route.attempt {
-            policy::Attempt::Here(target) => attempt::write_headers(target, &way.call, headers, effects),
+            policy::Attempt::Here(target) => {
+                attempt::write_headers(target, &way.call, headers, Place::Listener, effects);
+            }
             policy::Attempt::Upstream { .. } => effects.push(Effect::Handover(way.call.path.clone())),
         }
     }

@@ -56,10 +56,12 @@ fn a_prompt_is_held_until_it_is_whole_and_then_handed_over() {
 #[test]
 fn with_a_target_of_its_own_the_filter_writes_what_the_provider_gets() {
     let mut exchange = exchange(HERE);
-    let lines = format!("{CHAT}\nauthorization: Bearer alice\ncookie: a=b\naccept-encoding: gzip");
+    let lines = format!(
+        "{CHAT}\nauthorization: Bearer alice\ncookie: a=b\nx-forwarded-for: 1.2.3.4\nx-forwarded-proto: http\naccept-encoding: gzip"
+    );
     assert_eq!(
         show(&arrive(&mut exchange, &lines)),
-        "remove authorization\nremove cookie\nset :path: /v1/chat/completions\nset :authority: api.openai.com\n\
+        "remove authorization\nremove cookie\nremove x-forwarded-for\nset :path: /v1/chat/completions\nset :authority: api.openai.com\n\
          set authorization: Bearer sk-1\nremove accept-encoding\nhold"
     );
     let step = exchange.on(Event::RequestBody(br#"{"model":"a"}"#.to_vec()));

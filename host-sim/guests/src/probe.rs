@@ -59,6 +59,7 @@ impl Probe {
         match word() {
             "set-request" => done(host::set_header(Map::Request, word(), word())),
             "set-response" => done(host::set_header(Map::Response, word(), word())),
+            "remove-request" => done(host::remove_header(Map::Request, word())),
             "get-request" => header(Map::Request, word()),
             "get-response" => header(Map::Response, word()),
             "body" => match host::buffer(body, size.max(1)) {

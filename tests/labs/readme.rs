@@ -1,0 +1,130 @@
+//! The README's own commands, and what it says they print.
+
+use std::fs;
+use std::process::Command;
+
+use labs::gateway::Start;
+use labs::{Ask, Host, lab, project};
+use mock_provider::{Mock, Script};
+
+/// A command of the README, and the lines that it is said to print. `…` stands for anything.
+struct Shown {
+    command: String,
+    output: Vec<String>,
+}
+
+fn shown() -> Vec<Shown> {
+    let readme = fs::read_to_string(project::root().join("README.md")).unwrap();
+    let blocks = readme.split("```console\n").skip(1).map(|block| block.split("\n```").next().unwrap());
+    let mut all: Vec<Shown> = Vec::new();
+    for line in blocks.flat_map(str::lines) {
+        match line.strip_prefix("$ ") {
+            Some(command) => all.push(Shown { command: command.into(), output: Vec::new() }),
+            None => all.last_mut().unwrap().output.push(line.into()),
+        }
+    }
+    all
+}
+
+/// Whether lines are as they are said to be. A line that is only `…` stands for any number of lines.
+fn fits(output: &[&str], expected: &[String]) -> bool {
+    match expected.split_first() {
+        None => output.is_empty(),
+        Some((any, rest)) if any == "…" => (0..=output.len()).any(|skip| fits(&output[skip..], rest)),
+        Some((line, rest)) => {
+            output.split_first().is_some_and(|(first, after)| line_fits(first, line) && fits(after, rest))
+        }
+    }
+}
+
+fn line_fits(line: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('…');
+    let Some(mut rest) = line.strip_prefix(parts.next().unwrap()) else { return false };
+    let mut last = "";
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+        last = part;
+    }
+    !pattern.contains('…') && rest.is_empty()
+        || pattern.contains('…') && (rest.is_empty() || last.is_empty() || line.ends_with(last))
+}
+
+lab!(every_command_of_the_readme_prints_what_it_says, |host: Host| {
+    let policies = project::root().join("policies");
+    let gateway = Start::new(host, "").arg("-f").arg(policies.to_str().unwrap()).arg("--mock").up();
+    let here = |text: &str| {
+        text.replace("127.0.0.1:8080", &gateway.address.to_string())
+            .replace("127.0.0.1:9901", &gateway.admin.to_string())
+    };
+    let programs = [project::cache().join("venv/bin"), project::turnpike().parent().unwrap().to_path_buf()];
+    let path = std::env::join_paths(
+        programs.into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    let commands = shown();
+    assert!(commands.len() >= 6, "only {} commands found", commands.len());
+    for shown in commands {
+        let mut bash = Command::new("bash");
+        bash.arg("-c").arg(here(&shown.command)).env("PATH", path.as_ref().unwrap());
+        for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+            bash.env_remove(proxy);
+        }
+        let output = bash.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(
+            fits(&lines, &shown.output),
+            "$ {}\n{said}\n--- but the README says\n{}",
+            shown.command,
+            shown.output.join("\n")
+        );
+    }
+});
+
+lab!(the_readme_s_module_configuration_works_by_itself, |host: Host| {
+    let readme = fs::read_to_string(project::root().join("README.md")).unwrap();
+    let json = readme.split("```json\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let provider = Mock::start("127.0.0.1:0".parse().unwrap(), Script::default()).unwrap();
+    let alone = labs::bench::Bench::with_module(
+        host,
+        &project::module(),
+        json,
+        &[("OPENAI_API_KEY", "sk-lab")],
+        provider.address(),
+    );
+    let reply = alone.send(&Ask::chat("/openai").header("authorization", "Bearer alice"));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let got = &provider.requests()[0];
+    assert_eq!((got.path.as_str(), got.host.as_str()), ("/v1/chat/completions", "api.openai.com"));
+    assert_eq!(got.header("authorization"), Some("Bearer sk-lab"));
+});
+
+lab!(the_routes_by_host_name_of_the_readme, |host: Host| {
+    let policies = project::root().join("policies");
+    let by_hostname = policies.join("by-hostname");
+    let start = Start::new(host, "")
+        .arg("-f")
+        .arg(policies.to_str().unwrap())
+        .arg("-f")
+        .arg(by_hostname.to_str().unwrap());
+    let gateway = start.arg("--mock").up();
+    for name in ["openai.example.com", "mistralai.example.com"] {
+        let reply = gateway.send(&Ask::chat("/whatever").header("host", name));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    assert_eq!(gateway.send(&Ask::chat("/openai")).code(), "route_not_found");
+});
+
+#[test]
+fn patterns_are_told_apart() {
+    for (line, pattern, fit) in [
+        ("abc", "abc", true),
+        ("abcd", "abc", false),
+        ("abc", "a…c", true),
+        ("abcd", "a…c", false),
+        ("abcd", "a…", true),
+        ("xbc", "…bc", true),
+    ] {
+        assert_eq!(line_fits(line, pattern), fit, "{line} {pattern}");
+    }
+}
