@@ -213,3 +213,34 @@ lab!(h16_going_on_before_the_callback_has_returned_works_too, |host| {
     let (reply, _) = bench.probe(Ask::get("/b"), "request_headers=resume-request,pause");
     assert_eq!(reply.status, 200);
 });
+
+lab!(h17_a_stream_that_waits_can_be_seen_changed_and_let_go_from_a_tick, |host| {
+    let bench = Bench::up(host, "probe");
+    let script = "request_headers=wait,pause;request_body=pause;request_end=pause;\
+                  woken=get-request content-length,body,set-request x-late yes,splice 0 3 abc,resume-request";
+    let (reply, trace) = bench.probe(post("/a"), script);
+    assert_eq!(reply.status, 200, "{trace}");
+    let woken = trace.split("woken\n").nth(1).unwrap_or_default();
+    assert!(
+        woken.starts_with(
+            "  get-request content-length -> 10\n  body -> 0123456789\n  set-request x-late yes -> ok\n  \
+             splice 0 3 abc -> ok\n  resume-request -> ok"
+        ),
+        "{trace}"
+    );
+    assert!(
+        reply.text().contains("\nx-late: yes\n") && reply.text().ends_with("abc3456789"),
+        "{}",
+        reply.text()
+    );
+});
+
+lab!(h17_a_stream_that_waits_can_be_answered_from_a_tick, |host| {
+    let bench = Bench::up(host, "probe");
+    let (reply, trace) = bench.probe(
+        post("/a"),
+        "request_headers=wait,pause;request_body=pause;request_end=pause;woken=reply 418 tea",
+    );
+    assert_eq!((reply.status, reply.text().as_str()), (418, "tea"), "{trace}");
+    assert_eq!(bench.a.requests().len(), 0);
+});

@@ -93,6 +93,7 @@ unsafe extern "C" {
         grpc: i32,
     ) -> u32;
     fn proxy_continue_stream(message: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, nl: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
 }
@@ -225,6 +226,12 @@ pub fn reply(status: u16, details: &str, headers: &[(&str, &str)], body: &[u8]) 
 pub fn resume(message: Message) -> Result<()> {
     // SAFETY: no pointers.
     checked("proxy_continue_stream", unsafe { proxy_continue_stream(message as u32) })
+}
+
+/// Makes the following calls about another context of this VM, until the callback returns. A stream that is over has none.
+pub fn speak_for(context: u32) -> Result<()> {
+    // SAFETY: no pointers.
+    checked("proxy_set_effective_context", unsafe { proxy_set_effective_context(context) })
 }
 
 /// The id of a counter. The same name gives the same counter.

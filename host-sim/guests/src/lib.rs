@@ -9,6 +9,8 @@
 mod examples;
 mod probe;
 
+use std::time::Duration;
+
 use proxy_wasm::hostcalls::get_buffer;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
@@ -30,20 +32,24 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let bytes = get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
         self.configuration = String::from_utf8(bytes).unwrap_or_default();
+        if self.configuration == "probe" {
+            self.set_tick_period(Duration::from_millis(50));
+        }
         examples::configure(&self.configuration)
     }
 
     fn on_tick(&mut self) {
         self.ticks += 1;
         examples::tick(self.ticks);
+        probe::tick();
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
         examples::queue_ready(queue);
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        examples::http_context(&self.configuration).or_else(|| Some(Box::new(probe::Probe::default())))
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        examples::http_context(&self.configuration).or_else(|| Some(Box::new(probe::Probe::new(context))))
     }
 
     fn get_type(&self) -> Option<ContextType> {

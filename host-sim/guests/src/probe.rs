@@ -16,16 +16,37 @@ use proxy_wasm::types::Action;
 thread_local! {
     /// What has been written down, by name. It lives as long as the VM.
     static TRACES: RefCell<HashMap<String, Vec<String>>> = RefCell::default();
+    /// Streams that wait for the next tick.
+    static WAITING: RefCell<Vec<Probe>> = RefCell::default();
+}
+
+/// At each tick of the root context, does what is asked for in the phase `woken` of streams that wait.
+pub fn tick() {
+    for mut probe in WAITING.take() {
+        match host::speak_for(probe.context) {
+            Ok(()) => probe.play("woken", "", 10),
+            Err(error) => {
+                probe.note(format!("gone: status {}", error.status));
+                Action::Continue
+            }
+        };
+    }
 }
 
 /// One stream under test.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Probe {
+    context: u32,
     id: String,
     script: HashMap<String, Vec<String>>,
 }
 
 impl Probe {
+    /// The probe of a stream.
+    pub fn new(context: u32) -> Probe {
+        Probe { context, ..Probe::default() }
+    }
+
     fn note(&self, line: String) {
         TRACES.with_borrow_mut(|traces| traces.entry(self.id.clone()).or_default().push(line));
     }
@@ -86,6 +107,10 @@ impl Probe {
                 &[("x-by", "probe")],
                 word().as_bytes(),
             )),
+            "wait" => {
+                WAITING.with_borrow_mut(|waiting| waiting.push(self.clone()));
+                "ok".into()
+            }
             "resume-request" => done(host::resume(Message::Request)),
             "resume-response" => done(host::resume(Message::Response)),
             "call" => {
