@@ -37,6 +37,7 @@ fn script(args: &args::Mock) -> Result<Script, Failure> {
         status: args.status,
         headers: args.headers.iter().map(header).collect::<Result<_, _>>()?,
         text: args.text.clone(),
+        page: None,
         echo: args.echo,
         delay: args.delay,
         chunk_delay: args.chunk_delay,

@@ -1,8 +1,9 @@
-//! The clusters: one for each target, with what makes a request fit for it in its own filter chain.
+//! The clusters: one for each target, with what makes a request fit for it in its own filter chain, and one for each
+//! service that the gateway itself asks.
 
 use std::net::IpAddr;
 
-use resources::{Key, Plan, Target, Tls};
+use resources::{Key, Plan, Service, Target, Tls};
 use serde_json::{Value, json};
 
 use crate::listener::buffer_limit;
@@ -10,7 +11,31 @@ use crate::{Settings, endpoint, filter};
 
 /// The clusters of a plan.
 pub fn clusters(plan: &Plan, settings: &Settings) -> Vec<Value> {
-    plan.targets.iter().map(|target| cluster(target, settings)).collect()
+    let targets = plan.targets.iter().map(|target| cluster(target, settings));
+    targets.chain(plan.services.iter().map(|it| service(it, settings))).collect()
+}
+
+/// A server that the gateway itself asks. Nothing is written into what it is asked.
+fn service(service: &Service, settings: &Settings) -> Value {
+    let is_address = |(host, _): &(String, u16)| host.parse::<IpAddr>().is_ok();
+    let endpoints = service.hosts.iter();
+    let endpoints = endpoints.map(|(host, port)| json!({ "endpoint": { "address": endpoint(host, *port) } }));
+    let mut cluster = json!({
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": service.name,
+        "alt_stat_name": service.name.replace('/', "_"),
+        "type": if service.hosts.iter().all(is_address) { "STATIC" } else { "STRICT_DNS" },
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": service.name,
+            "endpoints": [{ "lb_endpoints": endpoints.collect::<Vec<_>>() }],
+        },
+    });
+    if let (Some(tls), Some(fields)) = (&service.tls, cluster.as_object_mut()) {
+        fields.insert("transport_socket".into(), transport_socket(tls, settings));
+    }
+    cluster
 }
 
 /// The file that holds a target's key, below the configuration's folder.

@@ -11,7 +11,7 @@ use host_sim::config::{Cluster, Config, Endpoint, PathMatch, Plugin, Route, Tls}
 use host_sim::metrics::StatsTag;
 use host_sim::vm::{Bounds, Module};
 use policy::written;
-use resources::{Key, Plan, Target};
+use resources::{Key, Plan, Service, Target};
 
 use crate::Failure;
 use crate::args::{self, Up};
@@ -55,7 +55,8 @@ impl Sim {
 
 fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let clusters = plan.targets.iter().map(|target| cluster(target, module));
+    let services = plan.services.iter().map(|it| Ok(service(it)));
+    let clusters = plan.targets.iter().map(|target| cluster(target, module)).chain(services);
     Ok(Config {
         listen: args.listen,
         admin: Some(args.admin),
@@ -128,13 +129,26 @@ fn cluster(target: &Target, module: &Module) -> Result<Cluster, Failure> {
     Ok(Cluster {
         name: target.name.clone(),
         endpoints: vec![Endpoint { host: target.host.clone(), port: target.port }],
-        tls: target
-            .tls
-            .as_ref()
-            .map(|tls| Tls { name: tls.name.clone(), ca_file: tls.ca_file.as_ref().map(Into::into) }),
+        tls: target.tls.as_ref().map(protection),
         connect_timeout: CONNECT_TIMEOUT,
         filters: vec![Arc::new(filter)],
     })
+}
+
+/// A server that the gateway itself asks.
+fn service(service: &Service) -> Cluster {
+    let endpoints = service.hosts.iter();
+    Cluster {
+        name: service.name.clone(),
+        endpoints: endpoints.map(|(host, port)| Endpoint { host: host.clone(), port: *port }).collect(),
+        tls: service.tls.as_ref().map(protection),
+        connect_timeout: CONNECT_TIMEOUT,
+        filters: Vec::new(),
+    }
+}
+
+fn protection(tls: &resources::Tls) -> Tls {
+    Tls { name: tls.name.clone(), ca_file: tls.ca_file.as_ref().map(Into::into) }
 }
 
 fn stats_tags() -> Result<Vec<StatsTag>, Failure> {

@@ -19,10 +19,8 @@ pub enum Passing {
 /// # Errors
 /// The reply that takes the answer's place.
 pub fn begin(answer: &Answer<'_>, call: &Call, passthrough: bool) -> Result<Passing, Reply> {
-    let status = answer.headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0);
-    if let Some(details) = answer.local {
-        return Err(from_host(status, details).because(details));
-    }
+    not_from_host(answer)?;
+    let status = status(answer);
     // To the client, a 401 would say that its own token is bad.
     if status == 401 && !passthrough {
         let message = "the provider refused the gateway's key; the gateway's operator has to look at it";
@@ -35,6 +33,21 @@ pub fn begin(answer: &Answer<'_>, call: &Call, passthrough: bool) -> Result<Pass
         return Ok(Passing::Events(Stream::new(ending)));
     }
     Ok(Passing::Untouched(if status >= 400 { Outcome::ProviderError } else { Outcome::Ok }))
+}
+
+/// Puts an answer of ours in the place of the host's.
+///
+/// # Errors
+/// The answer of ours.
+pub fn not_from_host(answer: &Answer<'_>) -> Result<(), Reply> {
+    match answer.local {
+        None => Ok(()),
+        Some(details) => Err(from_host(status(answer), details).because(details)),
+    }
+}
+
+fn status(answer: &Answer<'_>) -> u16 {
+    answer.headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
 fn is_event_stream(answer: &Answer<'_>) -> bool {

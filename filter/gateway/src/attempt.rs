@@ -64,6 +64,7 @@ impl Attempt {
             (
                 _,
                 Event::Request(_)
+                | Event::Woken(_)
                 | Event::RequestGrew(_)
                 | Event::RequestBody(_)
                 | Event::Response(_)
@@ -131,10 +132,10 @@ pub fn write_headers(
             effects.push(Effect::RemoveRequestHeader(name.to_owned()));
         }
     }
-    effects.push(Effect::SetRequestHeader(":path", target_path(target.path.as_ref(), &call.path)));
-    effects.push(Effect::SetRequestHeader(":authority", target.host.clone()));
+    effects.push(Effect::SetRequestHeader(":path".into(), target_path(target.path.as_ref(), &call.path)));
+    effects.push(Effect::SetRequestHeader(":authority".into(), target.host.clone()));
     if let Credential::Key(key) = &target.credential {
-        effects.push(Effect::SetRequestHeader("authorization", format!("Bearer {}", key.expose())));
+        effects.push(Effect::SetRequestHeader("authorization".into(), format!("Bearer {}", key.expose())));
     }
     if call.operation.is_understood() {
         // What we could not read, we could neither count nor guard.
@@ -142,7 +143,7 @@ pub fn write_headers(
             effects.push(Effect::RemoveRequestHeader("accept-encoding".into()));
         }
         if headers.media_type() != Some("application/json") {
-            effects.push(Effect::SetRequestHeader("content-type", "application/json".into()));
+            effects.push(Effect::SetRequestHeader("content-type".into(), "application/json".into()));
         }
     }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::edits::Edits;
@@ -34,6 +35,11 @@ impl Document {
         Ok(Document { body, fields })
     }
 
+    /// The names of the top-level fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The JSON text of a top-level field.
     pub fn raw(&self, name: &str) -> Option<&str> {
         let range = self.range(name)?;
@@ -50,6 +56,17 @@ impl Document {
             Ok(text) => Ok(text.map(|text| text.0)),
             Err(_) => Err(Reply::new(400, Reason::InvalidField, format!("`{name}` has to be a string"))),
         }
+    }
+
+    /// A field with all that is in it; null where it is absent.
+    ///
+    /// # Errors
+    /// 400 where a name stands twice in an object of it.
+    pub fn value(&self, name: &str) -> Result<Value, Reply> {
+        let Some(raw) = self.raw(name) else { return Ok(Value::Null) };
+        jwt::json::read(raw.as_bytes()).map_err(|_| {
+            Reply::new(400, Reason::DuplicateField, format!("an object in `{name}` has a name twice"))
+        })
     }
 
     /// What has to be done to the body so that a top-level field has this JSON text.

@@ -1,5 +1,8 @@
 //! What the gateway is told, and what it wants done. These are all of its doors: it holds no socket and no clock.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use policy::Gateway;
 
 use crate::edits::Edits;
@@ -11,6 +14,9 @@ use crate::reply::{Outcome, Reply};
 pub enum Event<'a> {
     /// The request line and the headers.
     Request(Arrival<'a>),
+    /// Keys that a request waits for have come, or are not worth waiting for any longer. The headers once more, as they
+    /// are now.
+    Woken(Arrival<'a>),
     /// More of a request body that is being held has arrived: so many bytes so far.
     RequestGrew(u64),
     /// A request body that was asked for, whole.
@@ -39,6 +45,8 @@ pub struct Arrival<'a> {
     pub handover: Option<&'a str>,
     /// Whether no body follows.
     pub end: bool,
+    /// The time, since the Unix epoch.
+    pub now: Duration,
 }
 
 /// The beginning of an answer.
@@ -75,6 +83,12 @@ pub enum Flow {
 pub enum Appetite {
     /// None of it.
     Nothing,
+    /// None of it before keys have come: an [`Event::Woken`] is asked for as soon as they have, or at that time since
+    /// the Unix epoch.
+    Keys {
+        /// When waiting is over.
+        until: Duration,
+    },
     /// The request body, once it is whole.
     RequestBody,
     /// Each piece of the answer as it comes.
@@ -85,7 +99,7 @@ pub enum Appetite {
 #[derive(Debug, PartialEq)]
 pub enum Effect {
     /// Sets a request header, whatever it was before.
-    SetRequestHeader(&'static str, String),
+    SetRequestHeader(Cow<'static, str>, String),
     /// Removes a request header.
     RemoveRequestHeader(String),
     /// Removes a header of the answer.
@@ -96,6 +110,8 @@ pub enum Effect {
     ReplaceChunk(Vec<u8>),
     /// Leaves a text for the module's instance in the upstream filter chain.
     Handover(String),
+    /// Tells filters that come after who is calling, as a JSON object.
+    Publish(String),
     /// Answers the client; the provider is not asked, or not listened to.
     Reply(Reply),
     /// Counts one.

@@ -1,10 +1,12 @@
 //! The life of a request: one state machine from the first header to the last byte.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use policy::access::Carrier;
 use policy::{Gateway, Route, Unmatched};
 
-use crate::INTERNAL_PREFIX;
+use crate::access::{self, Access, Caller, Models, Verdict};
 use crate::answer::{self, Passing};
 use crate::attempt::{self, Place};
 use crate::document::Document;
@@ -18,6 +20,7 @@ use crate::sse::{Passage, Stream};
 #[derive(Debug)]
 pub struct Exchange {
     policy: Rc<Gateway>,
+    access: Rc<Access>,
     phase: Phase,
     record: Record,
 }
@@ -27,6 +30,8 @@ pub struct Exchange {
 enum Phase {
     /// Nothing has been seen.
     AwaitRequest,
+    /// A token has come before the keys to check it with.
+    AwaitKeys(Patience),
     /// The way is known; the prompt is still arriving, and is held.
     AwaitPrompt(Way),
     /// The provider has the request.
@@ -44,6 +49,15 @@ enum Phase {
 struct Way {
     route: usize,
     call: Call,
+    /// What the caller may name.
+    models: Models,
+}
+
+/// How long keys are waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    since: Duration,
+    until: Duration,
 }
 
 /// What is known at the end, whatever the phase.
@@ -57,9 +71,9 @@ type Effects = Vec<Effect>;
 
 impl Exchange {
     /// A request that has not begun.
-    pub fn new(policy: Rc<Gateway>) -> Exchange {
+    pub fn new(access: Rc<Access>) -> Exchange {
         let record = Record { route: None, outcome: Outcome::Unanswered };
-        Exchange { policy, phase: Phase::AwaitRequest, record }
+        Exchange { policy: Rc::clone(access.policy()), access, phase: Phase::AwaitRequest, record }
     }
 
     /// Takes an event, says what follows.
@@ -67,7 +81,13 @@ impl Exchange {
         let mut effects = Effects::new();
         let phase = std::mem::replace(&mut self.phase, Phase::Passing);
         let next = match (phase, event) {
-            (Phase::AwaitRequest, Event::Request(arrival)) => self.arrive(&arrival, &mut effects),
+            (Phase::AwaitRequest, Event::Request(arrival)) => self.arrive(&arrival, None, &mut effects),
+            (Phase::AwaitKeys(patience), Event::Woken(arrival)) => {
+                self.arrive(&arrival, Some(patience), &mut effects)
+            }
+            (Phase::AwaitKeys(patience), Event::RequestGrew(bytes)) => {
+                self.within_limit(bytes).map(|()| Phase::AwaitKeys(patience))
+            }
             (Phase::AwaitPrompt(way), Event::RequestGrew(bytes)) => {
                 self.within_limit(bytes).map(|()| Phase::AwaitPrompt(way))
             }
@@ -76,17 +96,21 @@ impl Exchange {
             (Phase::AwaitPrompt(way) | Phase::AwaitAnswer(way), Event::Response(answer)) => {
                 self.answer(&way, &answer, &mut effects)
             }
+            (Phase::AwaitKeys(_), Event::Response(answer)) => {
+                answer::not_from_host(&answer).map(|()| Phase::Passing)
+            }
             (Phase::Relay(stream), Event::Chunk { bytes, end }) => {
                 Ok(self.relay(stream, bytes, end, &mut effects))
             }
-            (phase, Event::Over) => {
+            (_, Event::Over) => {
                 self.settle(&mut effects);
-                Ok(phase)
+                Ok(Phase::Passing)
             }
             // A body that nobody reads, trailers after the end, our own reply coming back (H6).
             (
                 phase,
                 Event::Request(_)
+                | Event::Woken(_)
                 | Event::RequestGrew(_)
                 | Event::RequestBody(_)
                 | Event::Response(_)
@@ -100,6 +124,7 @@ impl Exchange {
     /// What has to be seen of the bodies from here on.
     pub fn appetite(&self) -> Appetite {
         match self.phase {
+            Phase::AwaitKeys(Patience { until, .. }) => Appetite::Keys { until },
             Phase::AwaitPrompt(_) => Appetite::RequestBody,
             Phase::Relay(_) => Appetite::Chunks,
             Phase::AwaitRequest | Phase::AwaitAnswer(_) | Phase::Passing | Phase::Replied => {
@@ -111,7 +136,7 @@ impl Exchange {
     /// Whether the message that is under way waits or goes on, as long as nothing new happens.
     pub fn flow(&self) -> Flow {
         match self.phase {
-            Phase::AwaitPrompt(_) => Flow::Hold,
+            Phase::AwaitKeys(_) | Phase::AwaitPrompt(_) => Flow::Hold,
             Phase::AwaitRequest
             | Phase::AwaitAnswer(_)
             | Phase::Relay(_)
@@ -120,33 +145,84 @@ impl Exchange {
         }
     }
 
-    /// Stages `route` and `authenticate`: all that the headers decide.
-    fn arrive(&mut self, arrival: &Arrival<'_>, effects: &mut Effects) -> Result<Phase, Reply> {
+    /// Stages `route` to `authorize`: all that the headers decide. Asked again when keys have come, so nothing is done
+    /// before everything is decided.
+    fn arrive(
+        &mut self,
+        arrival: &Arrival<'_>,
+        waited: Option<Patience>,
+        effects: &mut Effects,
+    ) -> Result<Phase, Reply> {
         let headers = arrival.headers;
-        // Before anything else: a client that could set these would be taken for us.
-        for name in headers.names().filter(|name| name.starts_with(INTERNAL_PREFIX)) {
-            effects.push(Effect::RemoveRequestHeader(name.to_owned()));
-        }
         let policy = Rc::clone(&self.policy);
-        let host = headers.get(":authority").unwrap_or_default();
         let path = headers.get(":path").unwrap_or_default();
+        let host = headers.get(":authority").unwrap_or_default();
         let Some((index, route, taken)) = path::find(&policy.routes, arrival.route, host, path) else {
+            self.disarm(headers, effects);
             return self.unmatched();
         };
         self.record.route = Some(index);
+        let caller = match self.access.authenticate(&route.jwt, headers, arrival.now)? {
+            Verdict::Known(caller) => caller,
+            Verdict::Wait(patience, otherwise) => {
+                let since = waited.map_or(arrival.now, |it| it.since);
+                let until = since.saturating_add(patience);
+                return if arrival.now < until {
+                    Ok(Phase::AwaitKeys(Patience { since, until }))
+                } else {
+                    Err(otherwise)
+                };
+            }
+        };
         let method = headers.get(":method").unwrap_or_default();
-        let call = Call::new(method, path, taken, route.rewrite.as_ref());
-        let way = Way { route: index, call };
-        if way.call.operation.is_understood() {
-            refuse_encoded(headers)?;
-            let announced = headers.get("content-length").and_then(|length| length.parse().ok());
-            self.within_limit(announced.unwrap_or(0))?;
-        }
+        let models = access::authorize(route.rbac.as_ref(), &caller, method, path)?;
+        let path = access::without_carriers(path, &caller.spent);
+        let call = Call::new(method, &path, taken, route.rewrite.as_ref());
+        access::allow_path(&models, &call.path)?;
+        let way = Way { route: index, call, models };
+        let reads = self.reads(&way, arrival)?;
+        self.disarm(headers, effects);
+        self.introduce(&caller, effects);
         self.prepare(route, &way, headers, effects);
-        if !way.call.operation.is_understood() {
-            return Ok(Phase::AwaitAnswer(way));
+        match reads {
+            false => Ok(Phase::AwaitAnswer(way)),
+            true if arrival.end => self.read(way, Vec::new(), effects),
+            true => Ok(Phase::AwaitPrompt(way)),
         }
-        if arrival.end { self.read(way, Vec::new(), effects) } else { Ok(Phase::AwaitPrompt(way)) }
+    }
+
+    /// Takes from a client what only we say: who could set these would be taken for us.
+    fn disarm(&self, headers: &Headers<'_>, effects: &mut Effects) {
+        let internal = headers.names().filter(|name| access::is_internal(name, &self.policy));
+        effects.extend(internal.map(|name| Effect::RemoveRequestHeader(name.to_owned())));
+    }
+
+    /// Says who is calling, to those who come after, and takes away what the caller has shown for it.
+    fn introduce(&self, caller: &Caller, effects: &mut Effects) {
+        effects.extend(caller.spent.iter().filter_map(|carrier| match carrier {
+            Carrier::Header(header) => Some(Effect::RemoveRequestHeader(header.name.clone())),
+            Carrier::Query(_) => None,
+        }));
+        let headers = caller.headers(&self.policy).into_iter();
+        effects.extend(headers.map(|(name, value)| Effect::SetRequestHeader(name.into(), value)));
+        effects.extend(caller.published(&self.policy).map(Effect::Publish));
+    }
+
+    /// Whether the body has to be seen: to be understood, or to know which model it names.
+    fn reads(&self, way: &Way, arrival: &Arrival<'_>) -> Result<bool, Reply> {
+        let headers = arrival.headers;
+        let understood = way.call.operation.is_understood();
+        let restricted = way.models.are_listed() && !arrival.end;
+        if !understood && !restricted {
+            return Ok(false);
+        }
+        if !understood {
+            access::readable(headers)?;
+        }
+        refuse_encoded(headers)?;
+        let announced = headers.get("content-length").and_then(|length| length.parse().ok());
+        self.within_limit(announced.unwrap_or(0))?;
+        Ok(true)
     }
 
     fn unmatched(&mut self) -> Result<Phase, Reply> {
@@ -173,9 +249,15 @@ impl Exchange {
         self.within_limit(body.len() as u64)?;
         let document = Document::parse(body)?;
         document.string("model")?;
+        access::allow_body(&way.models, &document)?;
         let policy = Rc::clone(&self.policy);
-        if let Some(Route { attempt: policy::Attempt::Here(target), .. }) = policy.routes.get(way.route) {
-            attempt::write_body(target, &document, effects);
+        match policy.routes.get(way.route) {
+            Some(Route { attempt: policy::Attempt::Here(target), .. })
+                if way.call.operation.is_understood() =>
+            {
+                attempt::write_body(target, &document, effects);
+            }
+            _ => {}
         }
         Ok(Phase::AwaitAnswer(way))
     }

@@ -18,6 +18,11 @@ impl<'a> Headers<'a> {
         std::str::from_utf8(value).ok()
     }
 
+    /// All values of a name, whatever they are.
+    pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a [u8]> + 's {
+        self.pairs.iter().filter(move |(n, _)| *n == name).map(|(_, value)| *value)
+    }
+
     /// Whether a name is there at all, with whatever value.
     pub fn has(&self, name: &str) -> bool {
         self.pairs.iter().any(|(n, _)| *n == name)

@@ -14,6 +14,7 @@
 //! is neither guarded nor charged to the caller, so `enrich` comes after both; a cached answer passes `answer`
 //! like any other. Stages that no policy can name yet have their place in the order and nothing to do.
 
+mod access;
 mod answer;
 mod attempt;
 mod document;
@@ -27,6 +28,7 @@ mod sse;
 #[cfg(test)]
 mod testing;
 
+pub use access::{Access, Fetch, Models};
 pub use attempt::Attempt;
 pub use edits::Edits;
 pub use event::{Answer, Appetite, Arrival, Effect, Event, Flow, Level, Metric, Step};

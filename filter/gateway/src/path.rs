@@ -1,5 +1,8 @@
 //! Hosts and paths: which route takes a request, and what it asks of the provider's API.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use policy::{Match, PathMatch, Rewrite, Route};
 
 /// What a request asks of a provider.
@@ -92,6 +95,20 @@ fn join(prefix: &str, rest: &str) -> String {
 /// The path, and the query with its `?`.
 pub fn split_query(path: &str) -> (&str, &str) {
     path.split_at(path.find('?').unwrap_or(path.len()))
+}
+
+/// A segment of a path without percent-encoding.
+pub fn decoded(segment: &str) -> Cow<'_, str> {
+    percent_decode_str(segment).decode_utf8_lossy()
+}
+
+/// Whether every server reads the same segments from a path: none is empty or made of dots, and none hides a slash.
+pub fn is_plain(path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.split('/').skip(1).all(|segment| {
+        let segment = decoded(segment);
+        !matches!(segment.as_ref(), "" | "." | "..") && !segment.contains(['/', '\\'])
+    })
 }
 
 /// The route that takes a request, and the path match that did. A name that the host gives wins; the host has

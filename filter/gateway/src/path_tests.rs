@@ -14,7 +14,8 @@ fn rewritten(path: &str, prefix: &str, rewrite: Rewrite) -> String {
 fn route(name: &str, host: &str, path: PathMatch) -> Route {
     let hosts = if host.is_empty() { vec![] } else { vec![host.to_owned()] };
     let matches = vec![Match { hosts, path }];
-    Route { name: name.into(), matches, rewrite: None, attempt: Attempt::Upstream { passthrough: false } }
+    let attempt = Attempt::Upstream { passthrough: false };
+    Route { name: name.into(), matches, rewrite: None, attempt, jwt: Vec::new(), rbac: None }
 }
 
 #[test]

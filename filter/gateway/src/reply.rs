@@ -11,6 +11,8 @@ pub struct Reply {
     pub message: String,
     /// What only the log may know; often nothing.
     pub cause: String,
+    /// What a client without a good token is asked for (`www-authenticate`).
+    pub challenge: Option<String>,
 }
 
 /// Why the gateway answered itself. The code of each is stable: it is in bodies, headers, metrics and logs.
@@ -20,6 +22,14 @@ pub enum Reason {
     RouteNotFound,
     /// The request did not come through the gateway's own listener.
     NotAdmitted,
+    /// There is no token, or none that is good.
+    Jwt(jwt::Refusal),
+    /// The keys to check tokens with cannot be had.
+    KeysUnavailable,
+    /// The claims of the caller are not those that the route asks for.
+    RbacAccessDenied,
+    /// The request names a model that is not the caller's.
+    ModelNotAllowed,
     /// The body is not the JSON object that the API takes.
     InvalidJson,
     /// A name stands twice in the body, so that two readers could read two things.
@@ -104,6 +114,10 @@ impl Reason {
         match self {
             Reason::RouteNotFound => "route_not_found",
             Reason::NotAdmitted => "not_admitted",
+            Reason::Jwt(refusal) => refusal.code(),
+            Reason::KeysUnavailable => "jwks_unavailable",
+            Reason::RbacAccessDenied => "rbac_access_denied",
+            Reason::ModelNotAllowed => "model_not_allowed",
             Reason::InvalidJson => "invalid_json",
             Reason::DuplicateField => "duplicate_field",
             Reason::InvalidField => "invalid_field",
@@ -121,6 +135,8 @@ impl Reason {
     pub fn stage(self) -> Stage {
         match self {
             Reason::RouteNotFound => Stage::Route,
+            Reason::Jwt(_) | Reason::KeysUnavailable => Stage::Authenticate,
+            Reason::RbacAccessDenied | Reason::ModelNotAllowed => Stage::Authorize,
             Reason::InvalidJson
             | Reason::DuplicateField
             | Reason::InvalidField
@@ -139,7 +155,13 @@ impl Reason {
 impl Reply {
     /// An answer of the gateway's own.
     pub fn new(status: u16, reason: Reason, message: impl Into<String>) -> Reply {
-        Reply { status, reason, message: message.into(), cause: String::new() }
+        Reply { status, reason, message: message.into(), cause: String::new(), challenge: None }
+    }
+
+    /// With what the client is asked for (RFC 9110 section 11.6.1).
+    pub fn challenging(mut self, challenge: String) -> Reply {
+        self.challenge = Some(challenge);
+        self
     }
 
     /// With what only the log may know.
@@ -150,7 +172,8 @@ impl Reply {
 
     /// The headers beside `content-type: application/json`.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
-        vec![("x-turnpike-reason", self.reason.code().to_owned())]
+        let challenge = self.challenge.iter().map(|it| ("www-authenticate", it.clone()));
+        [("x-turnpike-reason", self.reason.code().to_owned())].into_iter().chain(challenge).collect()
     }
 
     /// The body: an error object as the OpenAI API shapes it.

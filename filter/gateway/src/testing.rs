@@ -2,6 +2,7 @@
 //! `wasm32-unknown-unknown`: importing everything from here replaces `#[test]` there.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use core::prelude::v1::test;
@@ -32,11 +33,40 @@ fn plugin(json: &str) -> Plugin {
     Plugin::read(json.as_bytes(), &|name| (name == "KEY").then(|| "sk-1".to_owned())).unwrap()
 }
 
-/// The beginning of a request from lines such as `:path: /openai`.
+/// The beginning of a request from lines such as `:path: /openai`, at the time of a line `now` (in seconds).
 pub fn request(lines: &str, give: impl FnOnce(Arrival<'_>) -> Step) -> Step {
     let headers = headers(lines);
     let value = |name| headers.get(name);
-    give(Arrival { headers: &headers, route: None, handover: value("handover"), end: value("end").is_some() })
+    let (handover, end) = (value("handover"), value("end").is_some());
+    let now = Duration::from_secs(value("now").map_or(NOW, |now| now.parse().unwrap()));
+    give(Arrival { headers: &headers, route: None, handover, end, now })
+}
+
+/// When the tests of this crate take place, in seconds since the Unix epoch.
+pub const NOW: u64 = 1_800_000_000;
+
+/// A key that tests sign and check tokens with, as a JWK.
+pub const KEY: &str = r#"{"kty":"oct","kid":"one","k":"bm8gc2VjcmV0IGF0IGFsbCwgMzIgYnl0ZXMgbG9uZyE"}"#;
+
+/// The key as a configuration has it.
+pub fn local_key() -> String {
+    format!(r#"{{"local": {}}}"#, serde_json::Value::from(KEY))
+}
+
+/// A token with these claims, signed with [`KEY`] (HS256).
+pub fn token(claims: &str) -> String {
+    token_of("one", claims)
+}
+
+/// A token that says it is signed with this key.
+pub fn token_of(kid: &str, claims: &str) -> String {
+    use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64, Engine as _};
+    use hmac::Mac as _;
+    let header = format!(r#"{{"alg":"HS256","kid":"{kid}"}}"#);
+    let signed = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(b"no secret at all, 32 bytes long!").unwrap();
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", BASE64.encode(mac.finalize().into_bytes()))
 }
 
 /// The beginning of an answer; a line `local` makes it the host's own.
@@ -68,8 +98,10 @@ fn show_effect(effect: &Effect) -> String {
         Effect::EditRequestBody(edits) => format!("edit body, growth {}", edits.growth()),
         Effect::ReplaceChunk(bytes) => format!("send {:?}", String::from_utf8_lossy(bytes)),
         Effect::Handover(path) => format!("hand over {path}"),
+        Effect::Publish(caller) => format!("publish {caller}"),
         Effect::Reply(reply) => {
-            format!("reply {} {}: {}", reply.status, reply.reason.code(), reply.message)
+            let challenge = reply.challenge.as_ref().map_or_else(String::new, |it| format!(" [{it}]"));
+            format!("reply {} {}: {}{challenge}", reply.status, reply.reason.code(), reply.message)
         }
         Effect::Count(metric) => format!("count {metric:?}"),
         Effect::Log(level, line) => format!("log {level:?} {line}"),

@@ -3,6 +3,7 @@
 #![cfg(target_arch = "wasm32")]
 
 use std::ptr;
+use std::time::Duration;
 
 /// A host call that did not work: which one, and the host's status (proxy-wasm ABI 0.2.1, `proxy_status_t`).
 #[derive(Debug)]
@@ -94,6 +95,8 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_continue_stream(message: u32) -> u32;
     fn proxy_set_effective_context(context: u32) -> u32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, nl: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
 }
@@ -232,6 +235,21 @@ pub fn resume(message: Message) -> Result<()> {
 pub fn speak_for(context: u32) -> Result<()> {
     // SAFETY: no pointers.
     checked("proxy_set_effective_context", unsafe { proxy_set_effective_context(context) })
+}
+
+/// The host's clock, since the Unix epoch.
+pub fn now() -> Result<Duration> {
+    let mut nanoseconds = 0;
+    // SAFETY: the host writes to one live place.
+    let status = unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) };
+    checked("proxy_get_current_time_nanoseconds", status).map(|()| Duration::from_nanos(nanoseconds))
+}
+
+/// Asks for a tick of this root context as often as this.
+pub fn tick_every(period: Duration) -> Result<()> {
+    let milliseconds = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+    // SAFETY: no pointers.
+    checked("proxy_set_tick_period_milliseconds", unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
 }
 
 /// The id of a counter. The same name gives the same counter.

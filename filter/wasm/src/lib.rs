@@ -10,6 +10,7 @@
 mod metrics;
 mod root;
 mod stream;
+mod waiting;
 
 use proxy_wasm::traits::RootContext;
 

@@ -1,20 +1,32 @@
-//! The root context: takes the configuration, makes a context for each stream.
+//! The root context: takes the configuration, makes a context for each stream, fetches keys.
 
+use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
-use gateway::{Attempt, Exchange};
-use host_calls::{self as host, Buffer, Level};
-use policy::{Gateway, Plugin, Problem, Target};
+use gateway::{Access, Attempt, Exchange, Fetch};
+use host_calls::{self as host, Buffer, Level, Map};
+use policy::{Plugin, Problem, Target};
+use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::metrics::Metrics;
-use crate::stream::{Machine, Stream};
+use crate::stream::{self, Machine, Stream};
+use crate::waiting::Waiting;
+
+/// How often it is looked whether keys have to be fetched, and whether somebody has waited long enough for them.
+const TICK: Duration = Duration::from_millis(100);
+
+/// More than any set of keys has.
+const MAX_KEYS_BYTES: usize = 1 << 20;
 
 /// What this VM has been told to do.
 #[derive(Default)]
 pub struct Root {
     job: Job,
+    /// The calls that are under way, and whose keys they are for.
+    calls: HashMap<u32, usize>,
 }
 
 #[derive(Default)]
@@ -22,17 +34,40 @@ enum Job {
     /// No configuration has been taken: nothing passes.
     #[default]
     None,
-    Downstream(Rc<Gateway>, Rc<Metrics>),
+    Downstream(Rc<Downstream>),
     Upstream(Rc<Target>),
 }
 
-impl Context for Root {}
+/// What the streams of a listener share.
+pub struct Downstream {
+    pub access: Rc<Access>,
+    pub metrics: Metrics,
+    pub waiting: Waiting,
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, _headers: usize, body: usize, _trailers: usize) {
+        let Some(provider) = self.calls.remove(&token) else { return };
+        let answer = fetched(body);
+        let answer = answer.as_ref().map(String::as_str).map_err(String::as_str);
+        self.give(provider, answer);
+    }
+}
 
 impl RootContext for Root {
     /// Runs several times for one configuration in Envoy, so it has no effect but to take it.
     fn on_configure(&mut self, size: usize) -> bool {
         match read(size) {
-            Ok(Plugin::Downstream(gateway)) => self.job = Job::Downstream(Rc::new(gateway), Rc::default()),
+            Ok(Plugin::Downstream(gateway)) => {
+                let access = Rc::new(Access::new(Rc::new(gateway)));
+                // Hosts that have no ticks cannot be told so here; their requests wait in vain, and are refused.
+                if access.fetches() && host::tick_every(TICK).is_err() {
+                    host::log(Level::Error, "this host gives no ticks, without which no keys can be fetched");
+                    return false;
+                }
+                let (metrics, waiting) = (Metrics::default(), Waiting::default());
+                self.job = Job::Downstream(Rc::new(Downstream { access, metrics, waiting }));
+            }
             Ok(Plugin::Upstream(target)) => self.job = Job::Upstream(Rc::new(target)),
             Err(problems) => {
                 for problem in problems {
@@ -44,21 +79,69 @@ impl RootContext for Root {
         true
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+    fn on_tick(&mut self) {
+        let (Job::Downstream(it), Ok(now)) = (&self.job, host::now()) else { return };
+        let it = Rc::clone(it);
+        for fetch in it.access.due(now) {
+            match call(&fetch) {
+                Ok(token) => drop(self.calls.insert(token, fetch.provider)),
+                Err(why) => self.give(fetch.provider, Err(&why)),
+            }
+        }
+        it.waiting.wake(now, false);
+    }
+
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
         let machine = match &self.job {
             Job::None => Machine::Unconfigured,
-            Job::Downstream(gateway, metrics) => {
-                let exchange = Exchange::new(Rc::clone(gateway));
-                Machine::Downstream(exchange, Rc::clone(gateway), Rc::clone(metrics))
-            }
+            Job::Downstream(it) => Machine::Downstream(Exchange::new(Rc::clone(&it.access)), Rc::clone(it)),
             Job::Upstream(target) => Machine::Upstream(Attempt::new(Rc::clone(target))),
         };
-        Some(Box::new(Stream::new(machine)))
+        Some(Box::new(Stream::new(context, machine)))
     }
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
+}
+
+impl Root {
+    /// Hands keys over, or the reason why there are none, and wakes whoever waits for them. The last thing to do in a
+    /// callback: from here on the host takes us for others.
+    fn give(&self, provider: usize, answer: Result<&str, &str>) {
+        let (Job::Downstream(it), Ok(now)) = (&self.job, host::now()) else { return };
+        if let Some((level, line)) = it.access.fetched(provider, now, answer) {
+            host::log(stream::loudness(level), &line);
+        }
+        it.waiting.wake(now, true);
+    }
+}
+
+/// Asks for keys; gives the token of the call.
+fn call(fetch: &Fetch) -> Result<u32, String> {
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", &fetch.host),
+        (":path", &fetch.path),
+        ("accept", "application/json"),
+    ];
+    hostcalls::dispatch_http_call(&fetch.cluster, headers, None, Vec::new(), fetch.timeout)
+        .map_err(|status| format!("the host has not sent the request ({status:?})"))
+}
+
+/// What has come.
+fn fetched(bytes: usize) -> Result<String, String> {
+    let status = host::header(Map::Call, ":status").map_err(|_| "no answer in time".to_owned())?;
+    if status != "200" {
+        return Err(format!("the answer has status {status}"));
+    }
+    if bytes > MAX_KEYS_BYTES {
+        return Err(format!("the answer is longer than {MAX_KEYS_BYTES} bytes"));
+    }
+    let body = host::buffer(Buffer::CallBody, bytes)
+        .map_err(|error| format!("{} gave {}", error.call, error.status))?;
+    String::from_utf8(body).map_err(|_| "the answer is no text".to_owned())
 }
 
 fn read(size: usize) -> Result<Plugin, Vec<Problem>> {

@@ -1,17 +1,22 @@
 //! One stream: callbacks of the host to events of the gateway, and its effects to host calls.
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gateway::{
     Answer, Appetite, Arrival, Attempt, Edits, Effect, Event, Exchange, Flow, Headers, Level, Reason, Reply,
     Step,
 };
-use host_calls::{self as host, Buffer, Map};
-use policy::Gateway;
+use host_calls::{self as host, Buffer, Map, Message};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::metrics::Metrics;
+use crate::root::Downstream;
+use crate::waiting::Waiter;
+
+/// Where filters that come after find who is calling.
+const CALLER: &str = "turnpike.caller";
 
 /// Where the downstream instance leaves, and the upstream one finds, what is asked of the provider.
 const HANDOVER: &str = "turnpike.path";
@@ -21,27 +26,93 @@ pub enum Machine {
     /// Nothing does, and nothing passes.
     Unconfigured,
     /// The life of a request, in the listener's filter chain.
-    Downstream(Exchange, Rc<Gateway>, Rc<Metrics>),
+    Downstream(Exchange, Rc<Downstream>),
     /// One attempt, in a cluster's filter chain.
     Upstream(Attempt),
 }
 
 /// A stream of the host.
 pub struct Stream {
+    context: u32,
+    /// Shared with the list of those that wait, for which there is no callback of their own.
+    state: Rc<RefCell<State>>,
+}
+
+/// Where a stream stands.
+pub struct State {
     machine: Machine,
     /// What the host holds of the request body, in bytes.
     request_bytes: usize,
     /// Whether the request has a `content-length`, which then has to be exact (H3).
     sized: bool,
+    /// Whether the headers were all there is of the request.
+    bare: bool,
+    /// Whether the whole request has come.
+    complete: bool,
 }
 
 impl Stream {
     /// A stream that has not begun.
-    pub fn new(machine: Machine) -> Stream {
-        Stream { machine, request_bytes: 0, sized: false }
+    pub fn new(context: u32, machine: Machine) -> Stream {
+        let state = State { machine, request_bytes: 0, sized: false, bare: false, complete: false };
+        Stream { context, state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// Lets the state act. The host calls back from within no call of ours, so nobody else holds it.
+    fn act(&self, act: impl FnOnce(&mut State) -> Action) -> Action {
+        match self.state.try_borrow_mut() {
+            Ok(mut state) => act(&mut state),
+            Err(_) => Action::Pause,
+        }
+    }
+}
+
+#[allow(clippy::redundant_closure, reason = "a variant's constructor is for one lifetime only")]
+impl State {
+    /// Looks whether what was waited for has come; gives the time until which it is to be waited on.
+    pub fn wake(&mut self, now: Duration) -> Option<Duration> {
+        self.keys_until()?;
+        let mut action = match self.arrival(|arrival| Event::Woken(arrival), now) {
+            Ok(action) => action,
+            Err(error) => fail(&error),
+        };
+        if self.complete && self.appetite() == Appetite::RequestBody {
+            action = self.request_complete();
+        }
+        if action == Action::Continue {
+            // Nothing that could be done about it: the host ends a stream that does not go on.
+            let _ = host::resume(Message::Request);
+        }
+        self.keys_until()
+    }
+
+    fn keys_until(&self) -> Option<Duration> {
+        match self.appetite() {
+            Appetite::Keys { until } => Some(until),
+            Appetite::Nothing | Appetite::RequestBody | Appetite::Chunks => None,
+        }
+    }
+
+    /// Gives an event that tells the headers of the request.
+    fn arrival(
+        &mut self,
+        event: impl for<'a> FnOnce(Arrival<'a>) -> Event<'a>,
+        now: Duration,
+    ) -> host::Result<Action> {
+        let pairs = host::header_pairs(Map::Request)?;
+        let headers = Headers::new(host::parse_pairs(&pairs));
+        self.sized = headers.has("content-length");
+        let (route, handover) = match &self.machine {
+            Machine::Downstream(..) => (host::property(&["xds", "route_name"]), None),
+            Machine::Upstream(_) => (None, host::property(&[HANDOVER])),
+            Machine::Unconfigured => (None, None),
+        };
+        let (route, handover) = (route.as_deref(), handover.as_deref());
+        Ok(self.give(event(Arrival { headers: &headers, route, handover, end: self.bare, now }), 0))
     }
 
     fn request_complete(&mut self) -> Action {
+        self.complete = true;
         if self.appetite() != Appetite::RequestBody {
             return self.standing();
         }
@@ -69,15 +140,16 @@ impl Stream {
 
     fn perform(&self, effect: Effect, chunk: usize) -> host::Result<()> {
         match effect {
-            Effect::SetRequestHeader(name, value) => host::set_header(Map::Request, name, &value),
+            Effect::SetRequestHeader(name, value) => host::set_header(Map::Request, &name, &value),
             Effect::RemoveRequestHeader(name) => host::remove_header(Map::Request, &name),
             Effect::RemoveResponseHeader(name) => host::remove_header(Map::Response, name),
             Effect::EditRequestBody(edits) => self.edit_request_body(&edits),
             Effect::ReplaceChunk(bytes) => host::replace_head(Buffer::ResponseBody, chunk, &bytes),
             Effect::Handover(path) => host::set_property(HANDOVER, &path),
+            Effect::Publish(caller) => host::set_property(CALLER, &caller),
             Effect::Reply(reply) => send(&reply),
             Effect::Count(metric) => match &self.machine {
-                Machine::Downstream(_, gateway, metrics) => metrics.count(metric, gateway),
+                Machine::Downstream(_, it) => it.metrics.count(metric, it.access.policy()),
                 Machine::Unconfigured | Machine::Upstream(_) => Ok(()),
             },
             Effect::Log(level, line) => {
@@ -122,38 +194,61 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
-        let pairs = match host::header_pairs(Map::Request) {
-            Ok(pairs) => pairs,
-            Err(error) => return fail(&error),
-        };
-        let headers = Headers::new(host::parse_pairs(&pairs));
-        self.sized = headers.has("content-length");
-        let (route, handover) = match &self.machine {
-            Machine::Downstream(..) => (host::property(&["xds", "route_name"]), None),
-            Machine::Upstream(_) => (None, host::property(&[HANDOVER])),
-            Machine::Unconfigured => (None, None),
-        };
-        let (route, handover) = (route.as_deref(), handover.as_deref());
-        self.give(Event::Request(Arrival { headers: &headers, route, handover, end }), 0)
+        let action = self.act(|state| state.request_headers(end));
+        if let Ok(state) = self.state.try_borrow()
+            && let (Some(until), Machine::Downstream(_, it)) = (state.keys_until(), &state.machine)
+        {
+            it.waiting.add(Waiter { context: self.context, until, state: Rc::downgrade(&self.state) });
+        }
+        action
     }
 
     fn on_http_request_body(&mut self, bytes: usize, end: bool) -> Action {
+        self.act(|state| state.request_body(bytes, end))
+    }
+
+    /// With trailers, no body callback is the last one: the body is complete now (H4).
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.act(State::request_complete)
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
+        self.act(|state| state.response_headers(end))
+    }
+
+    fn on_http_response_body(&mut self, bytes: usize, end: bool) -> Action {
+        self.act(|state| state.response_body(bytes, end))
+    }
+
+    fn on_log(&mut self) {
+        self.act(|state| match state.machine {
+            Machine::Downstream(..) => state.give(Event::Over, 0),
+            Machine::Unconfigured | Machine::Upstream(_) => Action::Continue,
+        });
+    }
+}
+
+#[allow(clippy::redundant_closure, reason = "a variant's constructor is for one lifetime only")]
+impl State {
+    fn request_headers(&mut self, end: bool) -> Action {
+        self.bare = end;
+        self.complete = end;
+        let arrived = host::now().and_then(|now| self.arrival(|arrival| Event::Request(arrival), now));
+        arrived.unwrap_or_else(|error| fail(&error))
+    }
+
+    fn request_body(&mut self, bytes: usize, end: bool) -> Action {
         self.request_bytes = bytes;
         if end {
             return self.request_complete();
         }
         match self.appetite() {
-            Appetite::RequestBody => self.give(Event::RequestGrew(bytes as u64), 0),
+            Appetite::RequestBody | Appetite::Keys { .. } => self.give(Event::RequestGrew(bytes as u64), 0),
             Appetite::Nothing | Appetite::Chunks => self.standing(),
         }
     }
 
-    /// With trailers, no body callback is the last one: the body is complete now (H4).
-    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        self.request_complete()
-    }
-
-    fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
+    fn response_headers(&mut self, end: bool) -> Action {
         if !matches!(self.machine, Machine::Downstream(..)) {
             return Action::Continue;
         }
@@ -169,19 +264,13 @@ impl HttpContext for Stream {
         self.give(Event::Response(Answer { headers: &headers, local, end }), 0)
     }
 
-    fn on_http_response_body(&mut self, bytes: usize, end: bool) -> Action {
+    fn response_body(&mut self, bytes: usize, end: bool) -> Action {
         if self.appetite() != Appetite::Chunks {
             return self.standing();
         }
         match host::buffer(Buffer::ResponseBody, bytes) {
             Ok(chunk) => self.give(Event::Chunk { bytes: &chunk, end }, bytes),
             Err(error) => fail(&error),
-        }
-    }
-
-    fn on_log(&mut self) {
-        if matches!(self.machine, Machine::Downstream(..)) {
-            self.give(Event::Over, 0);
         }
     }
 }
@@ -193,7 +282,8 @@ fn action(flow: Flow) -> Action {
     }
 }
 
-fn loudness(level: Level) -> host::Level {
+/// How loud the host is to say it.
+pub fn loudness(level: Level) -> host::Level {
     match level {
         Level::Info => host::Level::Info,
         Level::Warn => host::Level::Warn,

@@ -5,6 +5,7 @@
 //! to the environment resolved, impossible things refused. A configuration is taken whole or not at all, and
 //! a refusal names every [`Problem`] at once.
 
+pub mod access;
 mod check;
 mod secret;
 pub mod written;
@@ -41,6 +42,8 @@ pub enum Plugin {
 pub struct Gateway {
     /// In the order of precedence: the first match wins.
     pub routes: Vec<Route>,
+    /// Those whose JWTs are believed, in the order of their names.
+    pub jwt_providers: Vec<access::JwtProvider>,
     /// A longer request body is refused with 413. Bytes.
     pub max_request_bytes: u64,
     /// What happens to a request that no route takes.
@@ -58,6 +61,10 @@ pub struct Route {
     pub rewrite: Option<Rewrite>,
     /// Who writes what the provider gets.
     pub attempt: Attempt,
+    /// What is asked of a token, each on its own.
+    pub jwt: Vec<access::JwtRule>,
+    /// Who may use it. `None`: whoever `jwt` lets pass.
+    pub rbac: Option<access::Rbac>,
 }
 
 /// A host and a path.

@@ -13,7 +13,7 @@ mod problem;
 
 pub use compile::Env;
 pub use files::{Source, read_files};
-pub use plan::{Entry, Key, Plan, Route, Target, Tls};
+pub use plan::{Entry, Key, Plan, Route, Service, Target, Tls};
 pub use problem::{Place, Problem, Severity};
 
 /// What came of a set of files.
@@ -35,7 +35,25 @@ pub fn load(sources: &[Source], env: Env<'_>) -> Loaded {
         }
     }
     let plan = compile::compile(resources, env, &report);
-    let problems = report.into_problems();
-    let sound = problems.iter().all(|problem| problem.severity < Severity::Error);
-    Loaded { plan: sound.then_some(plan), problems }
+    let mut problems = report.into_problems();
+    let sound = |problems: &[Problem]| problems.iter().all(|problem| problem.severity < Severity::Error);
+    if sound(&problems) {
+        problems.extend(refusals(&plan, sources));
+    }
+    Loaded { plan: sound(&problems).then_some(plan), problems }
+}
+
+/// What the module would say of the plan. A mistake that only the module finds is better found here than at start.
+fn refusals(plan: &Plan, sources: &[Source]) -> Vec<Problem> {
+    let file = sources.first().map(|source| source.name.clone()).unwrap_or_default();
+    let refusal = |it: policy::Problem| Problem {
+        severity: Severity::Error,
+        place: Place { file: file.clone(), line: 0, column: 0 },
+        path: String::new(),
+        what: format!("these files come to a plugin configuration that the module refuses: {it}"),
+    };
+    match policy::Plugin::check(plan.downstream(), &|_| None) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.into_iter().map(refusal).collect(),
+    }
 }

@@ -129,6 +129,37 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// Takes the value as true or false.
+    pub fn truth(&self) -> Option<bool> {
+        match &self.yaml.data {
+            YamlDataOwned::Value(ScalarOwned::Boolean(truth)) => Some(*truth),
+            _ => self.unexpected("true or false"),
+        }
+    }
+
+    /// Takes the value as one of these names, or as its number among them, as protobuf's enums are written.
+    pub fn choice(&self, names: &[&'static str]) -> Option<&'static str> {
+        let written = match &self.yaml.data {
+            YamlDataOwned::Value(ScalarOwned::Integer(number)) => {
+                let found = usize::try_from(*number).ok().and_then(|it| names.get(it).copied());
+                return found.or_else(|| self.unexpected(&format!("one of {}", names.join(", "))));
+            }
+            YamlDataOwned::Value(ScalarOwned::Boolean(truth)) => truth.to_string(),
+            _ => self.text()?,
+        };
+        let found = names.iter().find(|it| **it == written).copied();
+        if found.is_none() {
+            let hint = did_you_mean(&written, names.iter().copied());
+            self.refuse(format!("`{written}` is unknown, expected one of {}{hint}", names.join(", ")));
+        }
+        found
+    }
+
+    /// Takes the value as a list of texts.
+    pub fn texts(&self) -> Option<Vec<String>> {
+        self.list()?.iter().map(Node::text).collect()
+    }
+
     /// Takes the value as a duration of the Gateway API (GEP-2257): `10s`, `1h30m`, `500ms`.
     pub fn duration(&self) -> Option<Duration> {
         let text = self.text()?;
@@ -230,7 +261,7 @@ fn is_null(yaml: &MarkedYamlOwned) -> bool {
 }
 
 /// `secret_ref` to `secretRef`: the kinds are defined in protobuf, whose JSON readers take both.
-fn camel_case(name: &str) -> String {
+pub fn camel_case(name: &str) -> String {
     let mut parts = name.split('_');
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {

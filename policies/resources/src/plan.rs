@@ -1,6 +1,7 @@
 //! What a set of resources comes to: routes, targets and the order of matches. Every reference has been followed;
 //! what a host needs is derived from it and from nothing else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use policy::written;
@@ -17,6 +18,21 @@ pub struct Plan {
     pub entries: Vec<Entry>,
     /// The providers.
     pub targets: Vec<Target>,
+    /// What the gateway itself asks.
+    pub services: Vec<Service>,
+    /// Whose JWTs are believed, by the names that [`Route::jwt`] uses.
+    pub jwt_providers: BTreeMap<String, written::JwtProvider>,
+}
+
+/// A server that the gateway itself asks.
+#[derive(Debug)]
+pub struct Service {
+    /// `namespace/name` of the Upstream; also the name of its cluster.
+    pub name: String,
+    /// Names or addresses, and ports. Never empty.
+    pub hosts: Vec<(String, u16)>,
+    /// How the connection is protected; not at all if absent.
+    pub tls: Option<Tls>,
 }
 
 /// A way through the gateway.
@@ -32,6 +48,10 @@ pub struct Route {
     pub backends: Vec<(usize, u32)>,
     /// How long the whole answer may take. `None`: as long as it takes.
     pub timeout: Option<Duration>,
+    /// What it asks of tokens.
+    pub jwt: Vec<written::JwtRule>,
+    /// Who may use it; anybody if absent.
+    pub rbac: Option<written::Rbac>,
 }
 
 /// A host and a path that a route takes.
@@ -107,9 +127,12 @@ impl Plan {
             rewrite: route.rewrite.clone(),
             target: None,
             passthrough: route.targets(self).any(|target| matches!(target.key, Key::Passthrough)),
+            jwt: route.jwt.clone(),
+            rbac: route.rbac.clone(),
         });
         written::Plugin::Downstream(written::Gateway {
             routes: routes.collect(),
+            jwt_providers: self.jwt_providers.clone(),
             max_request_bytes: None,
             unmatched: written::Unmatched::Refuse,
         })

@@ -13,6 +13,8 @@ pub struct Script {
     pub text: Option<String>,
     /// Answers with the request itself as plain text, whatever it asks.
     pub echo: bool,
+    /// Answers with this text, whatever it is asked.
+    pub page: Option<String>,
     /// How long it thinks before it answers at all.
     pub delay: Duration,
     /// How long it waits before each event of a stream.
@@ -52,6 +54,7 @@ impl Default for Script {
             headers: Vec::new(),
             text: None,
             echo: false,
+            page: None,
             delay: Duration::ZERO,
             chunk_delay: Duration::ZERO,
             chunks: None,

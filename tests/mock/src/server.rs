@@ -247,6 +247,9 @@ fn respond(recorded: &Recorded, script: &Script, number: u64, shared: &Arc<Share
     if script.echo {
         return document(200, "text/plain", dump(recorded));
     }
+    if let Some(page) = &script.page {
+        return document(200, "application/json", page.clone());
+    }
     let json = recorded.json();
     let path = recorded.path.split('?').next().unwrap_or_default();
     let asked = Asked { method: &recorded.method, path, body: &json, number };

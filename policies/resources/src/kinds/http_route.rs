@@ -48,6 +48,25 @@ pub struct Rule {
     pub backends: Vec<BackendRef>,
     /// How long the whole answer may take. `None`: as long as it takes.
     pub timeout: Option<Duration>,
+    /// The RouteOptions that it names itself.
+    pub options: Vec<OptionRef>,
+}
+
+/// A RouteOption that a rule names.
+#[derive(Debug)]
+pub struct OptionRef {
+    /// Its name; its namespace is the route's.
+    pub name: String,
+    /// Where it is written.
+    pub place: Place,
+    /// The path of the field.
+    pub path: String,
+}
+
+/// What a filter of a rule does.
+enum Filter {
+    Rewrite(Rewrite),
+    Options(OptionRef),
 }
 
 /// An upstream that a rule sends requests to.
@@ -118,7 +137,13 @@ fn rule(node: &Node<'_>) -> Option<Rule> {
     if matches.is_empty() {
         paths.push(PathMatch::default());
     }
-    let rewrites: Vec<Rewrite> = filters.iter().filter_map(filter).collect();
+    let (mut rewrites, mut options) = (Vec::new(), Vec::new());
+    for filter in filters.iter().filter_map(filter) {
+        match filter {
+            Filter::Rewrite(rewrite) => rewrites.push(rewrite),
+            Filter::Options(reference) => options.push(reference),
+        }
+    }
     if let (Some(extra), true) = (filters.last(), rewrites.len() > 1) {
         extra.refuse("a rule can have one URLRewrite");
     }
@@ -133,6 +158,7 @@ fn rule(node: &Node<'_>) -> Option<Rule> {
         rewrite,
         backends: backends.iter().filter_map(backend).collect(),
         timeout: object.get("timeouts").and_then(|it| timeouts(&it)),
+        options,
     };
     object.finish(Unknown::Warn);
     Some(rule)
@@ -168,18 +194,39 @@ fn path_match(node: &Node<'_>) -> Option<PathMatch> {
     }
 }
 
-fn filter(node: &Node<'_>) -> Option<Rewrite> {
+fn filter(node: &Node<'_>) -> Option<Filter> {
     let object = node.object()?;
     let kind = object.need("type")?;
+    let filter = match kind.text()?.as_str() {
+        "URLRewrite" => url_rewrite(&object.need("urlRewrite")?).map(Filter::Rewrite),
+        "ExtensionRef" => option_ref(&object.need("extensionRef")?).map(Filter::Options),
+        named => {
+            kind.refuse(format!(
+                "filters of type {named} are not supported by this version, expected URLRewrite or ExtensionRef"
+            ));
+            return None;
+        }
+    };
+    object.finish(Unknown::Warn);
+    filter
+}
+
+fn option_ref(node: &Node<'_>) -> Option<OptionRef> {
+    let object = node.object()?;
+    object.get("group");
+    let kind = object.need("kind")?;
     let named = kind.text()?;
-    if named != "URLRewrite" {
-        kind.refuse(format!(
-            "filters of type {named} are not supported by this version, expected URLRewrite"
-        ));
+    if named != "RouteOption" {
+        kind.refuse(format!("an extension of kind {named} is not supported, expected RouteOption"));
         return None;
     }
-    let rewrite = object.need("urlRewrite")?.object()?;
-    object.finish(Unknown::Warn);
+    let name = object.need("name")?.text()?;
+    object.finish(Unknown::Refuse);
+    Some(OptionRef { name, place: node.place(), path: node.path().to_owned() })
+}
+
+fn url_rewrite(node: &Node<'_>) -> Option<Rewrite> {
+    let rewrite = node.object()?;
     if let Some(hostname) = rewrite.get("hostname") {
         hostname.say(Severity::Warning, "providers are always sent their own host name: this one is ignored");
     }

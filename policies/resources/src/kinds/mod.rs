@@ -2,7 +2,11 @@
 
 pub mod gateway;
 pub mod http_route;
+pub mod jwt;
+pub mod options;
+pub mod rbac;
 pub mod secret;
+pub mod settings;
 pub mod upstream;
 
 use crate::node::{Node, Unknown};
@@ -41,13 +45,20 @@ pub enum Spec {
     Upstream(upstream::Upstream),
     /// A provider's key.
     Secret(secret::Secret),
+    /// Policies of a gateway.
+    VirtualHostOption(options::OptionResource),
+    /// Policies of a route.
+    RouteOption(options::OptionResource),
+    /// What holds for the whole gateway.
+    Settings(settings::Settings),
 }
 
 /// Kinds that this version reads.
-const READ: [&str; 4] = ["Gateway", "HTTPRoute", "Upstream", "Secret"];
+const READ: [&str; 7] =
+    ["Gateway", "HTTPRoute", "Upstream", "Secret", "VirtualHostOption", "RouteOption", "Settings"];
 
 /// Kinds that carry policy and that this version cannot enforce yet: to skip them would be to drop a rule.
-const NOT_YET: [&str; 3] = ["RouteOption", "VirtualHostOption", "RateLimitConfig"];
+const NOT_YET: [&str; 1] = ["RateLimitConfig"];
 
 /// Kinds of the same tour and its surroundings that are somebody else's business.
 const NOT_OURS: [&str; 7] = [
@@ -75,6 +86,13 @@ pub fn read(root: &Node<'_>) -> Option<Resource> {
         "Secret" => Spec::Secret(secret::read(&object)?),
         "Gateway" => Spec::Gateway(gateway::read(&object.need("spec")?.object()?)?),
         "HTTPRoute" => Spec::HttpRoute(http_route::read(&object.need("spec")?.object()?)?),
+        "VirtualHostOption" | "RouteOption" => {
+            let what = if kind == "RouteOption" { options::For::Route } else { options::For::VirtualHost };
+            let owner = format!("{kind} {}/{}", id.namespace, id.name);
+            let read = options::read(&object.need("spec")?.object()?, what, &owner)?;
+            if what == options::For::Route { Spec::RouteOption(read) } else { Spec::VirtualHostOption(read) }
+        }
+        "Settings" => Spec::Settings(settings::read(&object.need("spec")?.object()?)?),
         // `known` gives no other.
         _ => Spec::Upstream(upstream::read(&object.need("spec")?.object()?, &id)?),
     };

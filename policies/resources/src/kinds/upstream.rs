@@ -1,4 +1,5 @@
-//! `Upstream` (gloo.solo.io/v1) with `spec.ai`: a provider, its address and its key.
+//! `Upstream` (gloo.solo.io/v1): with `spec.ai` a provider, its address and its key; with `spec.static` a service that
+//! the gateway itself asks, such as the one that has the keys of JWTs.
 
 use policy::{Provider, TargetPath};
 
@@ -7,11 +8,24 @@ use super::secret::{KeyText, key_text};
 use crate::node::{Node, Object, Unknown};
 use crate::problem::{Place, Severity, did_you_mean};
 
-/// A provider. Upstreams that are no models have no `ai`.
+/// A server that is not the gateway.
 #[derive(Debug)]
-pub struct Upstream {
-    /// What `spec.ai` says.
-    pub ai: Option<Box<Ai>>,
+pub enum Upstream {
+    /// A provider: what `spec.ai` says.
+    Ai(Box<Ai>),
+    /// A service: what `spec.static` says.
+    Static(Static),
+    /// None of ours.
+    Other,
+}
+
+/// What `spec.static` says.
+#[derive(Debug)]
+pub struct Static {
+    /// Names or addresses, and ports. Never empty.
+    pub hosts: Vec<(String, u16)>,
+    /// How the connection is protected, if it is.
+    pub tls: Option<SslConfig>,
 }
 
 /// What `spec.ai` says.
@@ -76,11 +90,21 @@ const NOT_YET: [&str; 6] = ["anthropic", "azureOpenai", "bedrock", "gemini", "mu
 
 /// Reads a spec.
 pub fn read(spec: &Object<'_>, id: &Id) -> Option<Upstream> {
-    let Some(ai) = spec.get("ai") else {
-        spec.node().say(Severity::Note, "no model: an Upstream without `ai` is skipped");
-        return Some(Upstream { ai: None });
-    };
+    let (ai, service) = (spec.get("ai"), spec.get("static"));
     let tls = spec.get("sslConfig").and_then(|it| ssl_config(&it));
+    let ai = match (ai, service) {
+        (Some(ai), None) => ai,
+        (None, Some(service)) => return static_service(&service, tls).map(Upstream::Static),
+        (Some(ai), Some(_)) => {
+            ai.refuse("`ai` and `static` exclude each other");
+            return None;
+        }
+        (None, None) => {
+            let what = "no model and no service: an Upstream with neither `ai` nor `static` is skipped";
+            spec.node().say(Severity::Note, what);
+            return Some(Upstream::Other);
+        }
+    };
     // How Gloo finds endpoints and watches their health is not asked here.
     for field in ["discoveryMetadata", "healthChecks", "outlierDetection", "connectionConfig"] {
         spec.get(field);
@@ -108,7 +132,33 @@ pub fn read(spec: &Object<'_>, id: &Id) -> Option<Upstream> {
         }
     };
     ai.finish(Unknown::Warn);
-    provider_settings(&node, provider, tls, id).map(|ai| Upstream { ai: Some(Box::new(ai)) })
+    provider_settings(&node, provider, tls, id).map(|ai| Upstream::Ai(Box::new(ai)))
+}
+
+fn static_service(node: &Node<'_>, tls: Option<SslConfig>) -> Option<Static> {
+    let object = node.object()?;
+    let hosts = object.need("hosts")?;
+    let use_tls = object.get("useTls").map_or(Some(false), |it| it.truth())?;
+    object.get("autoSniRewrite");
+    object.finish(Unknown::Warn);
+    let mut sni = None;
+    let mut read = Vec::new();
+    for host in hosts.list()? {
+        let host = host.object()?;
+        let port = host.need("port")?.number(1..=65535)?;
+        read.push((host.need("addr")?.text()?, u16::try_from(port).unwrap_or(443)));
+        sni = sni.or(host.get("sniAddr").and_then(|it| it.text()));
+        for field in ["healthCheckConfig", "loadBalancingWeight"] {
+            host.get(field);
+        }
+        host.finish(Unknown::Warn);
+    }
+    if read.is_empty() {
+        hosts.refuse("`hosts` is empty");
+        return None;
+    }
+    let tls = tls.or_else(|| use_tls.then(|| SslConfig { sni: sni.clone(), root_ca: None }));
+    Some(Static { hosts: read, tls: tls.map(|it| SslConfig { sni: it.sni.or(sni), ..it }) })
 }
 
 fn provider_settings(node: &Node<'_>, provider: Provider, tls: Option<SslConfig>, id: &Id) -> Option<Ai> {

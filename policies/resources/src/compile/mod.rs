@@ -1,16 +1,17 @@
 //! From resources to a plan: which of them counts, what they refer to, in which order matches are tried.
 
+mod access;
+mod targets;
+
 use std::cmp::Reverse;
 
-use policy::{PathMatch, Provider, Secret};
+use policy::PathMatch;
 
 use crate::kinds::gateway::Gateway;
 use crate::kinds::http_route::{BackendRef, HttpRoute, ParentRef};
-use crate::kinds::secret::{self, KeyText};
-use crate::kinds::upstream::{Ai, AuthToken};
 use crate::kinds::{Id, Resource, Spec};
-use crate::plan::{Entry, Key, Plan, Route, Target, Tls};
-use crate::problem::{Place, Problem, Report, Severity, did_you_mean};
+use crate::plan::{Entry, Plan, Route, Target};
+use crate::problem::{Place, Report, Severity, did_you_mean};
 
 /// Looks up an environment variable.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -25,7 +26,8 @@ struct Compiler<'c> {
 /// Makes a plan of resources.
 pub fn compile(resources: Vec<Resource>, env: Env<'_>, report: &Report) -> Plan {
     let compiler = Compiler { resources: latest(resources, report), report, env };
-    let mut plan = Plan { targets: compiler.targets(), ..Plan::default() };
+    let mut plan = Plan { targets: compiler.targets(), services: compiler.services(), ..Plan::default() };
+    compiler.check_options();
     for resource in &compiler.resources {
         if let Spec::HttpRoute(route) = &resource.spec {
             compiler.route(&resource.id, &resource.place, route, &mut plan);
@@ -68,105 +70,9 @@ fn precedence(host: Option<&str>, path: &PathMatch) -> (u8, Reverse<usize>, u8, 
 }
 
 impl Compiler<'_> {
-    fn targets(&self) -> Vec<Target> {
-        let upstream = |resource: &Resource| match &resource.spec {
-            Spec::Upstream(upstream) => {
-                upstream.ai.as_ref().map(|ai| self.target(&resource.id, &resource.place, ai))
-            }
-            Spec::Gateway(_) | Spec::HttpRoute(_) | Spec::Secret(_) => None,
-        };
-        self.resources.iter().filter_map(upstream).collect()
-    }
-
-    fn target(&self, id: &Id, place: &Place, ai: &Ai) -> Target {
-        let public = ai.provider.default_host();
-        let (host, port) = match &ai.host {
-            Some(custom) => (custom.host.clone(), custom.port.unwrap_or(443)),
-            None => (public.to_owned(), 443),
-        };
-        let hostname = ai.host.as_ref().and_then(|custom| custom.hostname.clone());
-        let name = hostname.clone().unwrap_or_else(|| host.clone());
-        let tls = (port == 443 || ai.tls.is_some()).then(|| Tls {
-            name: ai.tls.as_ref().and_then(|tls| tls.sni.clone()).unwrap_or_else(|| name.clone()),
-            ca_file: ai.tls.as_ref().and_then(|tls| tls.root_ca.clone()),
-        });
-        let usual = if tls.is_some() { 443 } else { 80 };
-        let authority = match hostname {
-            Some(hostname) => hostname,
-            None if port == usual => host.clone(),
-            None => format!("{host}:{port}"),
-        };
-        let key = self.key(ai, place);
-        let path = ai.host.as_ref().and_then(|custom| custom.path.clone());
-        Target {
-            name: format!("{}/{}", id.namespace, id.name),
-            provider: ai.provider,
-            host,
-            port,
-            authority,
-            tls,
-            model: ai.model.clone(),
-            key,
-            path,
-        }
-    }
-
-    fn key(&self, ai: &Ai, place: &Place) -> Key {
-        match &ai.token {
-            None => Key::Absent,
-            Some(AuthToken::Passthrough) => Key::Passthrough,
-            Some(AuthToken::Inline(text)) => self.resolve(text, place, "spec.ai"),
-            Some(AuthToken::Secret { name, namespace, place, path }) => {
-                self.secret(name, namespace, ai.provider, place, path)
-            }
-        }
-    }
-
-    fn secret(&self, name: &str, namespace: &str, provider: Provider, place: &Place, path: &str) -> Key {
-        let id = Id { kind: "Secret", namespace: namespace.to_owned(), name: name.to_owned() };
-        let found = self.resources.iter().find(|it| it.id == id).map(|it| (&it.spec, &it.place));
-        match found {
-            Some((Spec::Secret(secret::Secret { key: Some(text) }), at)) => {
-                self.resolve(text, at, "Authorization")
-            }
-            Some((_, at)) => {
-                self.report.add(
-                    Severity::Error,
-                    at,
-                    "",
-                    "the secret holds no `Authorization`, which is where a provider's key is looked for",
-                );
-                Key::Absent
-            }
-            // Where secrets live in a cluster, the files do not have them: the environment stands in.
-            None => {
-                let variable = usual_variable(provider);
-                let what = format!("no Secret {namespace}/{name} among the files, and {variable} is not set");
-                self.variable(variable, || missing(place, path, what))
-            }
-        }
-    }
-
-    fn resolve(&self, text: &KeyText, place: &Place, path: &str) -> Key {
-        match text {
-            KeyText::Literal(key) => Key::Known(key.clone()),
-            KeyText::Variable(name) => {
-                let what = format!("the environment variable {name} is not set");
-                self.variable(name, || missing(place, path, what))
-            }
-        }
-    }
-
-    fn variable(&self, name: &str, missing: impl FnOnce() -> Problem) -> Key {
-        let value = (self.env)(name).unwrap_or_default();
-        match secret::bearer(&value) {
-            "" => Key::Missing(Box::new(missing())),
-            key => Key::Known(Secret::new(key.to_owned())),
-        }
-    }
-
     fn route(&self, id: &Id, place: &Place, route: &HttpRoute, plan: &mut Plan) {
         let Some(hosts) = self.hosts(id, place, route) else { return };
+        let options = self.virtual_host(place, &self.listeners(id, route));
         for (number, rule) in route.rules.iter().enumerate() {
             let mut name = format!("{}/{}", id.namespace, id.name);
             if let (Some(rule_name), true) = (&rule.name, route.rules.len() > 1) {
@@ -184,13 +90,10 @@ impl Compiler<'_> {
             plan.entries.extend(entries.map(|(host, path)| Entry { host, path, route: index }));
             let backends =
                 rule.backends.iter().filter_map(|it| Some((self.backend(id, it, &plan.targets)?, it.weight)));
-            plan.routes.push(Route {
-                name,
-                matches,
-                rewrite: rule.rewrite.clone(),
-                backends: backends.filter(|(_, weight)| *weight > 0).collect(),
-                timeout: rule.timeout,
-            });
+            let backends: Vec<(usize, u32)> = backends.filter(|(_, weight)| *weight > 0).collect();
+            let access::Access { jwt, rbac } = self.access(id, rule, &options, plan);
+            let (rewrite, timeout) = (rule.rewrite.clone(), rule.timeout);
+            plan.routes.push(Route { name, matches, rewrite, backends, timeout, jwt, rbac });
             if rule.backends.is_empty() {
                 self.report.add(
                     Severity::Error,
@@ -269,23 +172,10 @@ impl Compiler<'_> {
     }
 }
 
-fn missing(place: &Place, path: &str, what: String) -> Problem {
-    let what = format!("{what}: there is no key for this provider");
-    Problem { severity: Severity::Warning, place: place.clone(), path: path.to_owned(), what }
-}
-
 fn as_gateway(resource: &Resource) -> Option<(&Id, &Gateway)> {
     match &resource.spec {
         Spec::Gateway(gateway) => Some((&resource.id, gateway)),
-        Spec::HttpRoute(_) | Spec::Upstream(_) | Spec::Secret(_) => None,
-    }
-}
-
-/// The variable in which people keep a provider's key.
-fn usual_variable(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Openai => "OPENAI_API_KEY",
-        Provider::Mistral => "MISTRAL_API_KEY",
+        _ => None,
     }
 }
 
@@ -305,5 +195,4 @@ fn both(one: Option<&str>, other: Option<&str>) -> Option<Option<String>> {
 }
 
 #[cfg(test)]
-#[path = "compile_tests.rs"]
 mod tests;

@@ -5,7 +5,13 @@
 //!                             "target": {"provider": "openai", "credential": {"env": "OPENAI_API_KEY"}}}]}}
 //! ```
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+mod access;
+
+pub use access::*;
 
 /// Which of its two jobs this instance of the module has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +29,9 @@ pub enum Plugin {
 pub struct Gateway {
     /// The ways through the gateway. Where the host names no route, the first that matches wins.
     pub routes: Vec<Route>,
+    /// Those whose JWTs are believed, by a name of your choice.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub jwt_providers: BTreeMap<String, JwtProvider>,
     /// The longest request body taken, in bytes; longer ones are refused with 413. 8 MiB if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_request_bytes: Option<u64>,
@@ -68,6 +77,12 @@ pub struct Route {
     /// so that the provider's 401 is the client's business. Otherwise a 401 becomes a 502.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub passthrough: bool,
+    /// What is asked of a token. Absent: nothing, and nobody is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jwt: Vec<JwtRule>,
+    /// Who may use it. Absent: whoever `jwt` lets pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rbac: Option<Rbac>,
 }
 
 /// A host and a path; both have to fit.

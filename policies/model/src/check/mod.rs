@@ -1,5 +1,7 @@
 //! From the configuration as written to the one that decides.
 
+mod access;
+
 use crate::{
     Attempt, Credential, DEFAULT_MAX_REQUEST_BYTES, Gateway, Match, PathMatch, Plugin, Problem, Rewrite,
 };
@@ -55,15 +57,21 @@ impl Report<'_> {
                 );
             }
         }
+        // Of the written ones, so that a provider with a problem is not also said to be missing.
+        let known: Vec<String> = it.jwt_providers.keys().cloned().collect();
+        let jwt_providers = self.jwt_providers(it.jwt_providers);
         let routes = it.routes.into_iter().enumerate();
         Gateway {
-            routes: routes.map(|(i, route)| self.route(&format!("downstream.routes[{i}]"), route)).collect(),
+            routes: routes
+                .map(|(i, route)| self.route(&format!("downstream.routes[{i}]"), route, &known))
+                .collect(),
+            jwt_providers,
             max_request_bytes: it.max_request_bytes.unwrap_or(DEFAULT_MAX_REQUEST_BYTES),
             unmatched: it.unmatched,
         }
     }
 
-    fn route(&mut self, at: &str, it: written::Route) -> Route {
+    fn route(&mut self, at: &str, it: written::Route, providers: &[String]) -> Route {
         if it.name.is_empty() {
             self.refuse(format!("{at}.name"), "a route needs a name");
         }
@@ -78,7 +86,9 @@ impl Report<'_> {
         };
         let matches = it.matches.into_iter().enumerate();
         let matches = matches.map(|(i, m)| self.route_match(&format!("{at}.matches[{i}]"), m)).collect();
-        Route { name: it.name, matches, rewrite: it.rewrite, attempt }
+        let jwt = self.jwt_rules(&format!("{at}.jwt"), it.jwt, providers);
+        let rbac = it.rbac.map(|rbac| self.rbac(&format!("{at}.rbac"), rbac, providers));
+        Route { name: it.name, matches, rewrite: it.rewrite, attempt, jwt, rbac }
     }
 
     fn route_match(&mut self, at: &str, it: written::Match) -> Match {

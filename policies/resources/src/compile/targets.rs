@@ -1,0 +1,139 @@
+//! Providers and services: their addresses, their protection, their keys.
+
+use policy::{Provider, Secret};
+
+use super::Compiler;
+use crate::kinds::secret::{self, KeyText};
+use crate::kinds::upstream::{Ai, AuthToken, Static, Upstream};
+use crate::kinds::{Id, Resource, Spec};
+use crate::plan::{Key, Service, Target, Tls};
+use crate::problem::{Place, Problem, Severity};
+
+impl Compiler<'_> {
+    /// The providers.
+    pub(super) fn targets(&self) -> Vec<Target> {
+        let target = |resource: &Resource| match &resource.spec {
+            Spec::Upstream(Upstream::Ai(ai)) => Some(self.target(&resource.id, &resource.place, ai)),
+            _ => None,
+        };
+        self.resources.iter().filter_map(target).collect()
+    }
+
+    /// What the gateway itself asks.
+    pub(super) fn services(&self) -> Vec<Service> {
+        let service = |resource: &Resource| match &resource.spec {
+            Spec::Upstream(Upstream::Static(it)) => Some(service(&resource.id, it)),
+            _ => None,
+        };
+        self.resources.iter().filter_map(service).collect()
+    }
+
+    fn target(&self, id: &Id, place: &Place, ai: &Ai) -> Target {
+        let public = ai.provider.default_host();
+        let (host, port) = match &ai.host {
+            Some(custom) => (custom.host.clone(), custom.port.unwrap_or(443)),
+            None => (public.to_owned(), 443),
+        };
+        let hostname = ai.host.as_ref().and_then(|custom| custom.hostname.clone());
+        let name = hostname.clone().unwrap_or_else(|| host.clone());
+        let tls = (port == 443 || ai.tls.is_some()).then(|| Tls {
+            name: ai.tls.as_ref().and_then(|tls| tls.sni.clone()).unwrap_or_else(|| name.clone()),
+            ca_file: ai.tls.as_ref().and_then(|tls| tls.root_ca.clone()),
+        });
+        let usual = if tls.is_some() { 443 } else { 80 };
+        let authority = match hostname {
+            Some(hostname) => hostname,
+            None if port == usual => host.clone(),
+            None => format!("{host}:{port}"),
+        };
+        let key = self.key(ai, place);
+        let path = ai.host.as_ref().and_then(|custom| custom.path.clone());
+        Target {
+            name: format!("{}/{}", id.namespace, id.name),
+            provider: ai.provider,
+            host,
+            port,
+            authority,
+            tls,
+            model: ai.model.clone(),
+            key,
+            path,
+        }
+    }
+
+    fn key(&self, ai: &Ai, place: &Place) -> Key {
+        match &ai.token {
+            None => Key::Absent,
+            Some(AuthToken::Passthrough) => Key::Passthrough,
+            Some(AuthToken::Inline(text)) => self.resolve(text, place, "spec.ai"),
+            Some(AuthToken::Secret { name, namespace, place, path }) => {
+                self.secret(name, namespace, ai.provider, place, path)
+            }
+        }
+    }
+
+    fn secret(&self, name: &str, namespace: &str, provider: Provider, place: &Place, path: &str) -> Key {
+        let id = Id { kind: "Secret", namespace: namespace.to_owned(), name: name.to_owned() };
+        let found = self.resources.iter().find(|it| it.id == id).map(|it| (&it.spec, &it.place));
+        match found {
+            Some((Spec::Secret(secret::Secret { key: Some(text) }), at)) => {
+                self.resolve(text, at, "Authorization")
+            }
+            Some((_, at)) => {
+                self.report.add(
+                    Severity::Error,
+                    at,
+                    "",
+                    "the secret holds no `Authorization`, which is where a provider's key is looked for",
+                );
+                Key::Absent
+            }
+            // Where secrets live in a cluster, the files do not have them: the environment stands in.
+            None => {
+                let variable = usual_variable(provider);
+                let what = format!("no Secret {namespace}/{name} among the files, and {variable} is not set");
+                self.variable(variable, || missing(place, path, what))
+            }
+        }
+    }
+
+    fn resolve(&self, text: &KeyText, place: &Place, path: &str) -> Key {
+        match text {
+            KeyText::Literal(key) => Key::Known(key.clone()),
+            KeyText::Variable(name) => {
+                let what = format!("the environment variable {name} is not set");
+                self.variable(name, || missing(place, path, what))
+            }
+        }
+    }
+
+    fn variable(&self, name: &str, missing: impl FnOnce() -> Problem) -> Key {
+        let value = (self.env)(name).unwrap_or_default();
+        match secret::bearer(&value) {
+            "" => Key::Missing(Box::new(missing())),
+            key => Key::Known(Secret::new(key.to_owned())),
+        }
+    }
+}
+
+fn service(id: &Id, it: &Static) -> Service {
+    let first = it.hosts.first().map(|(host, _)| host.clone()).unwrap_or_default();
+    let tls = it
+        .tls
+        .as_ref()
+        .map(|tls| Tls { name: tls.sni.clone().unwrap_or(first), ca_file: tls.root_ca.clone() });
+    Service { name: format!("{}/{}", id.namespace, id.name), hosts: it.hosts.clone(), tls }
+}
+
+fn missing(place: &Place, path: &str, what: String) -> Problem {
+    let what = format!("{what}: there is no key for this provider");
+    Problem { severity: Severity::Warning, place: place.clone(), path: path.to_owned(), what }
+}
+
+/// The variable in which people keep a provider's key.
+fn usual_variable(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Openai => "OPENAI_API_KEY",
+        Provider::Mistral => "MISTRAL_API_KEY",
+    }
+}

@@ -1,0 +1,174 @@
+//! `VirtualHostOption` and `RouteOption` (gateway.solo.io/v1): policies that hang on gateways and routes.
+
+use super::jwt::{self, Staged, Switch};
+use super::rbac::{self, Rbac};
+use crate::node::{Node, Object, Unknown};
+use crate::problem::{Place, Report, Severity};
+
+/// A resource with options.
+#[derive(Debug)]
+pub struct OptionResource {
+    /// What it hangs on.
+    pub targets: Vec<TargetRef>,
+    /// What it says.
+    pub options: Options,
+}
+
+/// What a resource hangs on.
+#[derive(Debug)]
+pub struct TargetRef {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; the resource's own if absent.
+    pub namespace: Option<String>,
+    /// The only listener of a Gateway, or the only rule of an HTTPRoute.
+    pub section: Option<String>,
+    /// Where it is written.
+    pub place: Place,
+    /// The path of the field.
+    pub path: String,
+}
+
+/// Options by the fields that count as a whole when several resources meet.
+#[derive(Debug, Default, Clone)]
+pub struct Options {
+    /// Whose JWTs are believed, and what is asked: `jwt` and `jwtStaged` of a virtual host, `jwtProvidersStaged` of a
+    /// route.
+    pub jwt: Option<Written<Staged>>,
+    /// Which of these questions a route does not ask: its `jwt` and `jwtStaged`.
+    pub switch: Option<Written<Switch>>,
+    /// Who may do what.
+    pub rbac: Option<Written<Rbac>>,
+}
+
+/// Something, and where it is written.
+#[derive(Debug, Clone)]
+pub struct Written<T> {
+    /// What is written.
+    pub value: T,
+    /// The path of the field.
+    pub field: &'static str,
+    /// Where it is written.
+    pub place: Place,
+    /// The resource, as in `RouteOption ns/name`.
+    pub owner: String,
+}
+
+/// Fields that change nothing of what passes and what does not.
+const HARMLESS: [&str; 4] =
+    ["stats", "tracing", "includeRequestAttemptCount", "includeAttemptCountInResponse"];
+
+/// What the options are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    /// All routes of a gateway or listener.
+    VirtualHost,
+    /// A route or rule.
+    Route,
+}
+
+/// Reads a spec.
+pub fn read(spec: &Object<'_>, what: For, owner: &str) -> Option<OptionResource> {
+    let many = spec.get("targetRefs").and_then(|it| it.list()).unwrap_or_default();
+    let kind = if what == For::Route { "HTTPRoute" } else { "Gateway" };
+    let targets = many.iter().chain(spec.get("targetRef").iter()).filter_map(|it| target(it, kind)).collect();
+    let options = spec.get("options").map_or(Some(Options::default()), |it| options(&it, what, owner))?;
+    Some(OptionResource { targets, options })
+}
+
+fn target(node: &Node<'_>, kind: &str) -> Option<TargetRef> {
+    let object = node.object()?;
+    object.get("group");
+    let named = object.need("kind")?;
+    if named.text()? != kind {
+        named.refuse(format!("this kind of options can only hang on a resource of kind {kind}"));
+        return None;
+    }
+    let target = TargetRef {
+        name: object.need("name")?.text()?,
+        namespace: object.get("namespace").and_then(|it| it.text()),
+        section: object.get("sectionName").and_then(|it| it.text()),
+        place: node.place(),
+        path: node.path().to_owned(),
+    };
+    object.finish(Unknown::Refuse);
+    Some(target)
+}
+
+fn options(node: &Node<'_>, what: For, owner: &str) -> Option<Options> {
+    let object = node.object()?;
+    let mut options = Options::default();
+    for (name, value) in object.all() {
+        let (place, owner) = (value.place(), owner.to_owned());
+        match (camel(&name).as_str(), what) {
+            ("jwt", For::VirtualHost) => {
+                let value = Staged { before: Some(jwt::read(&value)?), after: None };
+                once(&mut options.jwt, Written { value, field: "options.jwt", place, owner }, node);
+            }
+            ("jwtStaged", For::VirtualHost) => {
+                let value = jwt::read_staged(&value)?;
+                once(&mut options.jwt, Written { value, field: "options.jwtStaged", place, owner }, node);
+            }
+            ("jwtProvidersStaged", For::Route) => {
+                let value = jwt::read_staged(&value)?;
+                once(
+                    &mut options.jwt,
+                    Written { value, field: "options.jwtProvidersStaged", place, owner },
+                    node,
+                );
+            }
+            ("jwt", For::Route) => {
+                let value = Switch { before: jwt::read_disable(&value)?, after: false };
+                once(&mut options.switch, Written { value, field: "options.jwt", place, owner }, node);
+            }
+            ("jwtStaged", For::Route) => {
+                let value = jwt::read_switch(&value)?;
+                once(&mut options.switch, Written { value, field: "options.jwtStaged", place, owner }, node);
+            }
+            ("rbac", _) => {
+                let value = rbac::read(&value)?;
+                once(&mut options.rbac, Written { value, field: "options.rbac", place, owner }, node);
+            }
+            (harmless, _) if HARMLESS.contains(&harmless) => {
+                value.say(Severity::Note, "changes nothing of what passes, and is skipped");
+            }
+            _ => value.refuse(format!(
+                "{name} is not supported by this version; remove it, because its rules would not be enforced"
+            )),
+        }
+    }
+    Some(options)
+}
+
+/// `jwt` and `jwtStaged` are two names of one thing.
+fn once<T>(slot: &mut Option<Written<T>>, new: Written<T>, options: &Node<'_>) {
+    match slot {
+        Some(old) => options.refuse(format!("`{}` and `{}` exclude each other", old.field, new.field)),
+        None => *slot = Some(new),
+    }
+}
+
+fn camel(name: &str) -> String {
+    crate::node::camel_case(name)
+}
+
+impl Options {
+    /// Takes what only younger or weaker options say; says what of them is lost.
+    pub fn fill(&mut self, others: &Options, report: &Report) {
+        fill(&mut self.jwt, others.jwt.as_ref(), report);
+        fill(&mut self.switch, others.switch.as_ref(), report);
+        fill(&mut self.rbac, others.rbac.as_ref(), report);
+    }
+}
+
+fn fill<T: Clone>(slot: &mut Option<Written<T>>, other: Option<&Written<T>>, report: &Report) {
+    let Some(other) = other else { return };
+    match slot {
+        None => *slot = Some(other.clone()),
+        Some(kept) if kept.owner != other.owner => {
+            let what = format!("is not used: {} says it already, and comes first", kept.owner);
+            report.add(Severity::Note, &other.place, &format!("spec.{}", other.field), what);
+        }
+        Some(_) => {}
+    }
+}
