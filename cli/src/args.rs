@@ -27,6 +27,106 @@ pub enum Command {
     Render(Render),
     /// Run a provider that answers by script, to try things out
     Mock(Mock),
+    /// Make keys and tokens, and look into tokens
+    #[command(subcommand)]
+    Token(Token),
+}
+
+/// `turnpike token`
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a private key and print it as PEM
+    Keygen(Keygen),
+    /// Print the public key of a private one, for a policy
+    Public(Public),
+    /// Sign a token and print it
+    Sign(Sign),
+    /// Show what a token says, and what is wrong with its form
+    Inspect(Inspect),
+}
+
+/// `turnpike token keygen`
+#[derive(Debug, clap::Args)]
+pub struct Keygen {
+    /// What the key is to sign with
+    #[arg(long, value_enum, ignore_case = true, default_value_t = SigningAlgorithm::Rs256)]
+    pub alg: SigningAlgorithm,
+}
+
+/// What a private key signs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SigningAlgorithm {
+    /// RSA of 2048 bits
+    #[value(name = "RS256")]
+    Rs256,
+    /// P-256
+    #[value(name = "ES256")]
+    Es256,
+    /// Ed25519
+    #[value(name = "EdDSA")]
+    EdDsa,
+}
+
+/// `turnpike token public`
+#[derive(Debug, clap::Args)]
+pub struct Public {
+    /// The private key, a PEM file; `-` reads it from the standard input
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// As a JWKS instead of PEM
+    #[arg(long)]
+    pub jwks: bool,
+    /// The `kid` of the key in the JWKS
+    #[arg(long, requires = "jwks")]
+    pub kid: Option<String>,
+}
+
+/// `turnpike token sign`
+#[derive(Debug, Clone, clap::Args)]
+pub struct Sign {
+    /// The same by position: KEY SUB TEAM LLM MODEL
+    #[arg(value_name = "KEY SUB TEAM LLM MODEL", num_args = 5, conflicts_with_all = ["key", "sub", "team", "llm", "model"])]
+    pub positional: Vec<String>,
+    /// The private key, a PEM file; `-` reads it from the standard input
+    #[arg(long, value_name = "FILE", required_unless_present = "positional")]
+    pub key: Option<PathBuf>,
+    /// Claim `sub`: who the caller is
+    #[arg(long)]
+    pub sub: Option<String>,
+    /// Claim `team`
+    #[arg(long)]
+    pub team: Option<String>,
+    /// The provider whose models follow, for claim `llms`
+    #[arg(long, requires = "model")]
+    pub llm: Option<String>,
+    /// A model that the caller may use; may be given several times
+    #[arg(long, requires = "llm")]
+    pub model: Vec<String>,
+    /// Claim `iss`: who signs; claim `org` says the same
+    #[arg(long, default_value = "solo.io")]
+    pub iss: String,
+    /// Claim `aud`: for whom it is; may be given several times
+    #[arg(long)]
+    pub aud: Vec<String>,
+    /// A claim more, or another value for one; may be given several times
+    #[arg(long = "claim", value_name = "NAME=JSON")]
+    pub claims: Vec<String>,
+    /// After what time it is over, such as `1h` or `30d`; never if absent
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub expires: Option<Duration>,
+    /// The name of the key, for the header
+    #[arg(long)]
+    pub kid: Option<String>,
+}
+
+/// `turnpike token inspect`
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// The token, with or without `Bearer `; read from the standard input if absent or `-`
+    pub token: Option<String>,
+    /// Policies that are asked what they say of it: a YAML file, or a folder of them; may be given several times
+    #[arg(short = 'f', long = "file", value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
 }
 
 /// Which policies.

@@ -6,6 +6,7 @@ mod inputs;
 mod mock;
 mod render;
 mod terminal;
+mod token;
 mod up;
 
 use std::process::ExitCode;
@@ -32,5 +33,6 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Check(check) => check::check(&check),
         Command::Render(Render::Envoy(render)) => render::envoy(&render),
         Command::Mock(mock) => mock::mock(&mock),
+        Command::Token(token) => token::token(&token),
     }
 }
