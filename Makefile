@@ -58,7 +58,7 @@ unit: module
 
 wasm-tests:
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.cache/tools/bin/wasm-bindgen-test-runner \
-		cargo test --release -p gateway --target wasm32-unknown-unknown
+		cargo test --release -p gateway -p jwt --target wasm32-unknown-unknown
 
 labs: module programs
 	cargo test $(NATIVE) --test labs

@@ -13,3 +13,4 @@ mod protocols;
 mod readme;
 mod secrets;
 mod streams;
+mod tokens;
