@@ -15,7 +15,7 @@ help: ## Show this
 
 run: module programs ## The gateway on http://127.0.0.1:8080; HOST=envoy runs it in the real Envoy
 	@if [ "$(HOST)" = envoy ]; then tests/setup envoy; fi
-	@$(BIN)/turnpike up --mock -f policies --host $(HOST)
+	@$(BIN)/turnpike up --mock -f policies/base --host $(HOST)
 
 build: module programs ## Everything in release: target/release/turnpike, its module, and the sidecar
 	@ls -l $(BIN)/turnpike $(MODULE) $(BIN)/turnpike-sidecar

@@ -39,7 +39,7 @@ fn compare(folder: &Path, files: &[File]) {
 fn the_tour_s_configuration_is_the_one_in_this_folder() {
     compare(
         &folder("golden/tour"),
-        &render(&plan(&read_files(&[folder("../policies")]).unwrap()), &settings()),
+        &render(&plan(&read_files(&[folder("../policies/base")]).unwrap()), &settings()),
     );
 }
 
@@ -51,7 +51,7 @@ fn a_configuration_with_everything_is_the_one_in_this_folder() {
 
 #[test]
 fn keys_are_in_files_of_their_own_and_nowhere_else() {
-    let plan = plan(&read_files(&[folder("../policies")]).unwrap());
+    let plan = plan(&read_files(&[folder("../policies/base")]).unwrap());
     let keys = render_keys(&plan);
     let names: Vec<&str> = keys.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["keys/gloo-system.mistralai.yaml", "keys/gloo-system.openai.yaml"]);

@@ -62,7 +62,7 @@ turnpike: 3 errors, 1 warning
 
 #[test]
 fn check_passes_with_warnings_and_reads_folders() {
-    let (code, out, err) = said(&["check"], &project::root());
+    let (code, out, err) = said(&["check", "-f", "policies/base"], &project::root());
     assert_eq!((code, out.as_str()), (0, "ok: 2 routes, 2 upstreams, 2 warnings\n"), "{err}");
     let folder = tempfile::tempdir().unwrap();
     let (code, _, err) = said(&["check"], folder.path());
@@ -202,7 +202,7 @@ fn what_is_rendered_is_the_same_every_time_and_envoy_takes_it() {
     if !envoy_is_here("what_is_rendered_is_the_same_every_time_and_envoy_takes_it") {
         return;
     }
-    for policies in ["policies", "envoy/golden/everything.yaml"] {
+    for policies in ["policies/base", "envoy/golden/everything.yaml"] {
         let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         for folder in &folders {
             let path = folder.path().join("out").display().to_string();

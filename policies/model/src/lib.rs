@@ -171,7 +171,3 @@ impl Provider {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "check_tests.rs"]
-mod tests;

@@ -22,6 +22,7 @@ impl Report<'_> {
         &mut self,
         providers: BTreeMap<String, written::JwtProvider>,
     ) -> Vec<JwtProvider> {
+        self.apart(&providers);
         let mut checked = Vec::new();
         for (name, it) in providers {
             let at = format!("downstream.jwtProviders.{name}");
@@ -47,6 +48,27 @@ impl Report<'_> {
             });
         }
         checked
+    }
+
+    /// What clients send in a header that the gateway writes is removed: no token could come in it.
+    fn apart(&mut self, providers: &BTreeMap<String, written::JwtProvider>) {
+        let from = providers.values().flat_map(|it| &it.from);
+        let carriers: Vec<&str> = from
+            .filter_map(|carrier| match carrier {
+                written::Carrier::Header(header) => Some(header.name.as_str()),
+                written::Carrier::Query(_) => None,
+            })
+            .collect();
+        for (name, provider) in providers {
+            for (i, it) in provider.claims_to_headers.iter().enumerate() {
+                if carriers.iter().any(|carrier| carrier.eq_ignore_ascii_case(&it.header)) {
+                    self.refuse(
+                        format!("downstream.jwtProviders.{name}.claimsToHeaders[{i}].header"),
+                        format!("tokens are looked for in `{}`, so no claim can be in it", it.header),
+                    );
+                }
+            }
+        }
     }
 
     fn keys(&mut self, at: &str, it: written::Keys) -> Option<Keys> {

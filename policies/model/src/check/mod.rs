@@ -159,3 +159,8 @@ impl Report<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod access_tests;
+#[cfg(test)]
+mod tests;

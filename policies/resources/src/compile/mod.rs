@@ -195,4 +195,6 @@ fn both(one: Option<&str>, other: Option<&str>) -> Option<Option<String>> {
 }
 
 #[cfg(test)]
+mod access_tests;
+#[cfg(test)]
 mod tests;

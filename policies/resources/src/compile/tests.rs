@@ -48,7 +48,7 @@ fn key(settings: &str) -> String {
 
 #[test]
 fn the_tour_s_files_make_two_routes_to_two_providers() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../base");
     let loaded = load(&read_files(&[folder]).unwrap(), &|name| Some(format!("{name}-value")));
     assert_eq!(loaded.problems, []);
     let plan = loaded.plan.unwrap();
@@ -62,7 +62,7 @@ fn the_tour_s_files_make_two_routes_to_two_providers() {
 #[test]
 fn by_hostname_the_rewrite_counts() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-    let both = [folder.clone(), folder.join("by-hostname")];
+    let both = [folder.join("base"), folder.join("by-hostname")];
     let plan = load(&read_files(&both).unwrap(), &|_| Some("k".into())).plan.unwrap();
     assert_eq!(plan.routes.len(), 2, "a route of the same name replaces the other");
     assert_eq!(plan.entries[0].host.as_deref(), Some("mistralai.example.com"));
