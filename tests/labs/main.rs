@@ -1,6 +1,7 @@
 //! The labs, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod access;
 mod basics;
 mod clients;
 mod commands;

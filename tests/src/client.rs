@@ -166,6 +166,10 @@ pub fn read(stream: &mut TcpStream, begun: Instant) -> Reply {
                 skip_interim(&mut raw);
                 head_end = head_end.or_else(|| find(&raw, b"\r\n\r\n").map(|at| at + 4));
                 pieces.push((begun.elapsed(), raw.len()));
+                // A server that has answered before it had the whole request waits a second before it closes.
+                if head_end.is_some_and(|at| announced(&raw[..at]).is_some_and(|it| raw.len() >= at + it)) {
+                    break;
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 panic!("no end of an answer in {PATIENCE:?}")
@@ -184,7 +188,7 @@ pub fn read(stream: &mut TcpStream, begun: Instant) -> Reply {
     let mut reply =
         Reply { status: status.unwrap_or(0), headers, body: Vec::new(), pieces: Vec::new(), complete: false };
     let chunked = reply.header("transfer-encoding") == Some("chunked");
-    let length: Option<usize> = reply.header("content-length").and_then(|it| it.parse().ok());
+    let length = announced(&raw[..head_end]);
     let mut shown = 0;
     for (when, end) in pieces {
         let bytes = &raw[head_end.min(end)..end];
@@ -201,6 +205,13 @@ pub fn read(stream: &mut TcpStream, begun: Instant) -> Reply {
         reply.body = body;
     }
     reply
+}
+
+/// The length that a head announces.
+fn announced(head: &[u8]) -> Option<usize> {
+    let head = String::from_utf8_lossy(head).to_lowercase();
+    let line = head.lines().find_map(|line| line.strip_prefix("content-length:"))?;
+    line.trim().parse().ok()
 }
 
 /// `100 Continue` is not the answer.
