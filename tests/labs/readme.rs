@@ -1,10 +1,11 @@
 //! The README's own commands, and what it says they print.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use labs::gateway::Start;
-use labs::{Ask, Host, lab, project};
+use labs::{Ask, Gateway, Host, lab, project};
 use mock_provider::{Mock, Script};
 
 /// A command of the README, and the lines that it is said to print. `…` stands for anything.
@@ -13,17 +14,37 @@ struct Shown {
     output: Vec<String>,
 }
 
-fn shown() -> Vec<Shown> {
+/// A chapter: how its gateway is started, and what is typed while it runs.
+struct Chapter {
+    title: String,
+    /// The arguments of the last `turnpike up` that it shows; those of `make run` if it shows none.
+    up: Vec<String>,
+    commands: Vec<Shown>,
+}
+
+/// The chapters that have something to type.
+fn chapters() -> Vec<Chapter> {
     let readme = fs::read_to_string(project::root().join("README.md")).unwrap();
-    let blocks = readme.split("```console\n").skip(1).map(|block| block.split("\n```").next().unwrap());
-    let mut all: Vec<Shown> = Vec::new();
+    let chapters = readme.split("\n## ").skip(1).map(chapter);
+    chapters.filter(|it| !it.commands.is_empty()).collect()
+}
+
+fn chapter(text: &str) -> Chapter {
+    let up = text.lines().rfind(|line| line.starts_with("turnpike up ") && !line.contains('['));
+    let up = up.unwrap_or("turnpike up --mock -f policies/base");
+    let blocks = text.split("```console\n").skip(1).map(|block| block.split("\n```").next().unwrap());
+    let mut commands: Vec<Shown> = Vec::new();
     for line in blocks.flat_map(str::lines) {
         match line.strip_prefix("$ ") {
-            Some(command) => all.push(Shown { command: command.into(), output: Vec::new() }),
-            None => all.last_mut().unwrap().output.push(line.into()),
+            Some(command) => commands.push(Shown { command: command.into(), output: Vec::new() }),
+            None => commands.last_mut().unwrap().output.push(line.into()),
         }
     }
-    all
+    Chapter {
+        title: text.lines().next().unwrap().to_owned(),
+        up: up.split(' ').skip(2).map(str::to_owned).collect(),
+        commands,
+    }
 }
 
 /// Whether lines are as they are said to be. A line that is only `…` stands for any number of lines.
@@ -51,35 +72,65 @@ fn line_fits(line: &str, pattern: &str) -> bool {
 }
 
 lab!(every_command_of_the_readme_prints_what_it_says, |host: Host| {
-    let policies = project::root().join("policies");
-    let gateway = Start::new(host, "").arg("-f").arg(policies.to_str().unwrap()).arg("--mock").up();
-    let here = |text: &str| {
-        text.replace("127.0.0.1:8080", &gateway.address.to_string())
-            .replace("127.0.0.1:9901", &gateway.admin.to_string())
-    };
-    let programs = [project::cache().join("venv/bin"), project::turnpike().parent().unwrap().to_path_buf()];
-    let path = std::env::join_paths(
-        programs.into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
-    );
-    let commands = shown();
-    assert!(commands.len() >= 6, "only {} commands found", commands.len());
-    for shown in commands {
-        let mut bash = Command::new("bash");
-        bash.arg("-c").arg(here(&shown.command)).env("PATH", path.as_ref().unwrap());
-        for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
-            bash.env_remove(proxy);
+    let chapters = chapters();
+    assert!(chapters.len() >= 3, "only {} chapters found", chapters.len());
+    // A folder with nothing but the policies, for what the commands write.
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(project::root().join("policies"), folder.path().join("policies")).unwrap();
+    let mut running: Option<(Vec<String>, Gateway)> = None;
+    for chapter in chapters {
+        // A reader leaves it running as long as the next chapter needs no other.
+        let (up, gateway) = match running.take() {
+            Some((up, gateway)) if up == chapter.up => (up, gateway),
+            other => {
+                drop(other);
+                let gateway = start(host, &chapter.up);
+                (chapter.up.clone(), gateway)
+            }
+        };
+        let mut exports = String::new();
+        for shown in &chapter.commands {
+            let output = type_in(&gateway, folder.path(), &format!("{exports}{}", shown.command));
+            let lines: Vec<&str> = output.lines().collect();
+            assert!(
+                fits(&lines, &shown.output),
+                "{}\n$ {}\n{output}\n--- but the README says\n{}",
+                chapter.title,
+                shown.command,
+                shown.output.join("\n")
+            );
+            if shown.command.starts_with("export ") {
+                exports.push_str(&format!("{}\n", shown.command));
+            }
         }
-        let output = bash.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-        let lines: Vec<&str> = said.lines().collect();
-        assert!(
-            fits(&lines, &shown.output),
-            "$ {}\n{said}\n--- but the README says\n{}",
-            shown.command,
-            shown.output.join("\n")
-        );
+        running = Some((up, gateway));
     }
 });
+
+/// The gateway of a chapter.
+fn start(host: Host, up: &[String]) -> Gateway {
+    let args = up.iter().map(|it| match it.strip_prefix("policies") {
+        Some(_) => project::root().join(it).to_str().unwrap().to_owned(),
+        None => it.clone(),
+    });
+    args.fold(Start::new(host, ""), |start, arg| start.arg(&arg)).up()
+}
+
+/// What a command prints, typed where the README's policies are, with this gateway in the place of the usual one.
+fn type_in(gateway: &Gateway, folder: &Path, command: &str) -> String {
+    let command = command
+        .replace("127.0.0.1:8080", &gateway.address.to_string())
+        .replace("127.0.0.1:9901", &gateway.admin.to_string());
+    let programs = [project::cache().join("venv/bin"), project::turnpike().parent().unwrap().to_path_buf()];
+    let paths = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<_>>();
+    let path = std::env::join_paths(programs.into_iter().chain(paths)).unwrap();
+    let mut bash = Command::new("bash");
+    bash.arg("-c").arg(command).env("PATH", path).current_dir(folder);
+    for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        bash.env_remove(proxy);
+    }
+    String::from_utf8_lossy(&bash.output().unwrap().stdout).trim_end().to_owned()
+}
 
 lab!(the_readme_s_module_configuration_works_by_itself, |host: Host| {
     let readme = fs::read_to_string(project::root().join("README.md")).unwrap();
@@ -104,7 +155,7 @@ lab!(the_routes_by_host_name_of_the_readme, |host: Host| {
     let by_hostname = policies.join("by-hostname");
     let start = Start::new(host, "")
         .arg("-f")
-        .arg(policies.to_str().unwrap())
+        .arg(policies.join("base").to_str().unwrap())
         .arg("-f")
         .arg(by_hostname.to_str().unwrap());
     let gateway = start.arg("--mock").up();

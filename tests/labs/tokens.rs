@@ -2,7 +2,7 @@
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64, Engine as _};
 use labs::bench::Bench;
-use labs::tokens::{ALGORITHMS, ALICE, hs256, impostor, issuer, now, with};
+use labs::tokens::{ALGORITHMS, ALICE, BOB, hs256, impostor, issuer, now, with};
 use labs::{Ask, Host, lab, project};
 use mock_provider::{Mock, Script};
 use serde_json::{Value, json};
@@ -334,3 +334,14 @@ lab!(claims_go_on_in_headers_that_no_client_can_set, |host| {
     ours.sort();
     assert_eq!(ours, expected);
 });
+
+#[test]
+fn what_comes_after_the_module_in_envoy_knows_the_caller() {
+    if !labs::gateway::envoy_is_here("what_comes_after_the_module_in_envoy_knows_the_caller") {
+        return;
+    }
+    let (bench, _provider) = bench(Host::Envoy, &issuer().jwks("EdDSA", "e"), json!({}));
+    let reply = bench.send(&ask(&issuer().token("EdDSA", BOB)));
+    let caller: Value = serde_json::from_str(reply.header("x-caller").unwrap()).unwrap();
+    assert_eq!(caller, json!({"solo": serde_json::from_str::<Value>(BOB).unwrap()}));
+}

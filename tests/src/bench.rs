@@ -259,7 +259,9 @@ fn envoy_yaml(
         )
     };
     let everything = all.map_or_else(String::new, |_| {
-        "              - {name: all, match: {prefix: /}, route: {cluster: all, timeout: 0s}}\n".to_owned()
+        // What Envoy's own logs, rate limits and policies would know of the caller.
+        let caller = "response_headers_to_add: [{header: {key: x-caller, value: '%FILTER_STATE(wasm.turnpike.caller:PLAIN)%'}}]";
+        format!("              - {{name: all, match: {{prefix: /}}, route: {{cluster: all, timeout: 0s}}, {caller}}}\n")
     });
     let routes = [
         everything,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use policy::written::Carrier;
 use policy::{PathMatch, Provider};
 use resources::{Plan, Route, Target};
 
@@ -19,15 +20,16 @@ pub fn banner(plan: &Plan, host: &Serving, mock: Option<SocketAddr>) -> String {
     let served: Vec<(&Route, &Target)> =
         plan.routes.iter().filter_map(|route| Some((route, route.targets(plan).next()?))).collect();
     for (route, target) in served.iter().take(MAX_ROUTES) {
-        let _ = writeln!(out, "  {} -> {}", door(route), provider(target, mock));
+        let asks = if route.jwt.is_empty() { "" } else { "; asks for a JWT" };
+        let _ = writeln!(out, "  {} -> {}{asks}", door(route), provider(target, mock));
     }
     if let Some(more) = served.len().checked_sub(MAX_ROUTES + 1) {
         let _ = writeln!(out, "  and {} more", more + 1);
     }
     for (i, (route, target)) in served.iter().take(2).enumerate() {
-        let _ = writeln!(out, "{}", curl(address, route, target, false));
+        let _ = writeln!(out, "{}", curl(plan, address, (route, target), false));
         if i == 0 {
-            let _ = writeln!(out, "{}", curl(address, route, target, true));
+            let _ = writeln!(out, "{}", curl(plan, address, (route, target), true));
         }
     }
     let _ = writeln!(out, "metrics: http://{admin}/stats/prometheus");
@@ -50,8 +52,9 @@ fn provider(target: &Target, mock: Option<SocketAddr>) -> String {
     }
 }
 
-fn curl(address: SocketAddr, route: &Route, target: &Target, stream: bool) -> String {
+fn curl(plan: &Plan, address: SocketAddr, (route, target): (&Route, &Target), stream: bool) -> String {
     let (host, path) = first_match(route);
+    let (token, query) = token(plan, route);
     let model = target.model.as_deref().unwrap_or(match target.provider {
         Provider::Openai => "gpt-4o-mini",
         Provider::Mistral => "open-mistral-nemo",
@@ -59,9 +62,22 @@ fn curl(address: SocketAddr, route: &Route, target: &Target, stream: bool) -> St
     let host = host.map(|host| format!(" -H 'host: {}'", host.replace('*', "www"))).unwrap_or_default();
     let (flags, streams) = if stream { ("-sN", r#","stream":true"#) } else { ("-s", "") };
     format!(
-        "curl {flags} {address}{path}{host} -H 'content-type: application/json' \
+        "curl {flags} {address}{path}{query}{host}{token} -H 'content-type: application/json' \
          -d '{{\"model\":\"{model}\"{streams},\"messages\":[{{\"role\":\"user\",\"content\":\"Say hello.\"}}]}}'"
     )
+}
+
+/// The header, or the query, that brings a token to a route, with `$TOKEN` in the place of the token.
+fn token(plan: &Plan, route: &Route) -> (String, String) {
+    let named = route.jwt.first().and_then(|rule| rule.providers.first());
+    let Some(provider) = named.and_then(|name| plan.jwt_providers.get(name)) else {
+        return (String::new(), String::new());
+    };
+    match provider.from.first() {
+        None => (" -H \"Authorization: Bearer $TOKEN\"".to_owned(), String::new()),
+        Some(Carrier::Header(it)) => (format!(" -H \"{}: {}$TOKEN\"", it.name, it.prefix), String::new()),
+        Some(Carrier::Query(name)) => (String::new(), format!("?{name}=$TOKEN")),
+    }
 }
 
 fn first_match(route: &Route) -> (Option<&str>, &str) {

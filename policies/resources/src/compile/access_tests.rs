@@ -378,3 +378,20 @@ fn the_workshop_s_shapes_need_no_change() {
     assert!(loaded.problems.iter().all(|it| it.severity < Severity::Error), "{:#?}", loaded.problems);
     assert_eq!(one(&loaded.plan.unwrap()).jwt[0].providers, ["ns/jwt-provider/selfminted"]);
 }
+
+#[test]
+fn the_example_s_key_is_known_to_be_everybody_s() {
+    let tour = concat!(env!("CARGO_MANIFEST_DIR"), "/../jwt-provider-vho.yaml");
+    let document =
+        std::fs::read_to_string(tour).unwrap().replace("gloo-system", "ns").replace("ai-gateway", "gw");
+    let loaded = load(
+        &[
+            Source { name: "base.yaml".into(), text: versions(BASE) },
+            Source { name: "tour.yaml".into(), text: document },
+        ],
+        &|_| None,
+    );
+    let said: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said.iter().any(|it| it.contains("everybody has its private half")), "{said:#?}");
+}

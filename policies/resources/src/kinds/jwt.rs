@@ -63,6 +63,9 @@ pub struct UpstreamRef {
     pub path: String,
 }
 
+/// How the public key of the tour's example begins, without PEM's lines. Its private half is in the project.
+pub const EXAMPLE_KEY: &str = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA0/jvoi5SxSjo6+pbhUyAxClCjZj7dN8zrzKara50PBugtBmbTAeENI0Fyou/4wPe";
+
 const VALIDATIONS: [&str; 3] = ["REQUIRE_VALID", "ALLOW_MISSING", "ALLOW_MISSING_OR_FAILED"];
 
 /// Reads `{beforeExtAuth, afterExtAuth}`.
@@ -172,6 +175,13 @@ fn local_keys(node: &Node<'_>) -> Option<Keys> {
     object.finish(Unknown::Refuse);
     match jwt::KeySet::read(&text) {
         Ok(keys) => {
+            if text.split_whitespace().collect::<String>().contains(EXAMPLE_KEY) {
+                key.say(
+                    Severity::Warning,
+                    "this is the example's key, and everybody has its private half: put a key of your own here \
+                     (`turnpike token keygen`, `turnpike token public`)",
+                );
+            }
             for skipped in keys.skipped() {
                 key.say(Severity::Warning, format!("{skipped}: it is left out"));
             }
