@@ -8,7 +8,7 @@ NODE := $(CURDIR)/.cache/node/bin
 NATIVE := --release --workspace --exclude filter --exclude guests --exclude host-calls
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check fmt envoy clean module programs unit labs wasm-tests
+.PHONY: help run build test check bench fmt envoy clean module programs unit labs wasm-tests
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +33,10 @@ check: ## Format, lints, unit tests, the module, documentation
 	cargo clippy -p filter -p guests --target wasm32-wasip1 --profile wasm -- -D warnings
 	$(MAKE) module unit
 	RUSTDOCFLAGS='-D warnings' cargo doc $(NATIVE) --no-deps --document-private-items
+
+bench: module ## What things cost, against a baseline in the same run; takes some minutes
+	@tests/setup targets envoy valgrind
+	@cargo test $(NATIVE) --test bench
 
 fmt: ## Format everything
 	cargo fmt --all

@@ -38,7 +38,7 @@ pub fn inspect(args: &Inspect) -> Result<(), Failure> {
     let Ok(Plugin::Downstream(gateway)) = plugin else {
         return Err("the policies come to no configuration: `turnpike check` says why".into());
     };
-    let access = Access::new(Rc::new(gateway));
+    let access = Access::new(Rc::new(gateway), [0; 16]);
     for route in &access.policy().routes {
         println!("route {}: {}", route.name, verdict(&access, route, text, now));
     }

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use super::Exchange;
 use crate::access::Access;
 use crate::event::{Appetite, Event, Step};
-use crate::testing::{answer, gateway, request, show, test};
+use crate::testing::{SEED, answer, gateway, request, show, test};
 
 const UPSTREAM: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}]}], "maxRequestBytes": 100}"#;
 const HERE: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}],
@@ -12,7 +12,7 @@ const PASSTHROUGH: &str = r#"{"routes": [{"name": "openai", "passthrough": true}
 const CHAT: &str = ":method: POST\n:path: /openai\n:authority: h\ncontent-type: application/json";
 
 fn exchange(policy: &str) -> Exchange {
-    Exchange::new(Rc::new(Access::new(gateway(policy))))
+    Exchange::new(Rc::new(Access::new(gateway(policy), SEED)))
 }
 
 fn arrive(exchange: &mut Exchange, lines: &str) -> Step {
@@ -225,7 +225,7 @@ fn a_compressed_stream_is_left_alone() {
 #[test]
 fn the_series_of_a_metric_has_no_room_for_a_label_of_the_client_s() {
     let policy = gateway(r#"{"routes": [{"name": "a;b=c"}]}"#);
-    let mut exchange = Exchange::new(Rc::new(Access::new(Rc::clone(&policy))));
+    let mut exchange = Exchange::new(Rc::new(Access::new(Rc::clone(&policy), SEED)));
     let step = exchange.on(Event::Over);
     let [crate::Effect::Count(metric)] = step.effects[..] else { panic!("{step:?}") };
     assert_eq!(metric.series(&policy), "turnpike_requests_total;route=none;reason=unanswered");

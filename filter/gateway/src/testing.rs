@@ -13,6 +13,9 @@ pub use wasm_bindgen_test::wasm_bindgen_test as test;
 use crate::event::{Answer, Arrival, Effect, Event, Flow, Step};
 use crate::headers::Headers;
 
+/// What digests depend on.
+pub const SEED: [u8; 16] = *b"sixteen bytes it";
+
 /// A downstream configuration, as written; the VM's environment holds `KEY`.
 pub fn gateway(json: &str) -> Rc<Gateway> {
     match plugin(&format!(r#"{{"downstream":{json}}}"#)) {

@@ -1,6 +1,7 @@
 //! The root context: takes the configuration, makes a context for each stream, fetches keys.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         match read(size) {
             Ok(Plugin::Downstream(gateway)) => {
-                let access = Rc::new(Access::new(Rc::new(gateway)));
+                let access = Rc::new(Access::new(Rc::new(gateway), seed()));
                 // Hosts that have no ticks cannot be told so here; their requests wait in vain, and are refused.
                 if access.fetches() && host::tick_every(TICK).is_err() {
                     host::log(Level::Error, "this host gives no ticks, without which no keys can be fetched");
@@ -142,6 +143,16 @@ fn fetched(bytes: usize) -> Result<String, String> {
     let body = host::buffer(Buffer::CallBody, bytes)
         .map_err(|error| format!("{} gave {}", error.call, error.status))?;
     String::from_utf8(body).map_err(|_| "the answer is no text".to_owned())
+}
+
+/// Sixteen bytes that nobody can guess. The hashing of the standard library is seeded by the host's randomness.
+fn seed() -> [u8; 16] {
+    let half = || RandomState::new().build_hasher().finish().to_ne_bytes();
+    let mut seed = [0; 16];
+    for (byte, random) in seed.iter_mut().zip(half().into_iter().chain(half())) {
+        *byte = random;
+    }
+    seed
 }
 
 fn read(size: usize) -> Result<Plugin, Vec<Problem>> {

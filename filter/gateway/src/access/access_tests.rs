@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::Access;
 use crate::event::{Appetite, Event, Step};
 use crate::exchange::Exchange;
-use crate::testing::{NOW, gateway, local_key, request, show, test, token, token_of};
+use crate::testing::{NOW, SEED, gateway, local_key, request, show, test, token, token_of};
 
 const CHAT: &str = ":method: POST\n:scheme: http\n:path: /openai\n:authority: h";
 const ALICE: &str =
@@ -17,7 +17,7 @@ fn access(provider: &str, route: &str) -> Rc<Access> {
             "routes": [{{"name": "openai", "matches": [{{"path": {{"prefix": "/openai"}}}}], "jwt": [{{"providers": ["solo"]}}]{route}}}]}}"#,
         local_key()
     );
-    Rc::new(Access::new(gateway(&policy)))
+    Rc::new(Access::new(gateway(&policy), SEED))
 }
 
 fn send(access: &Rc<Access>, lines: &str) -> String {
@@ -166,7 +166,7 @@ fn a_policy_may_let_people_pass_as_nobody() {
             r#"{{"jwtProviders": {{"solo": {{"keys": {}}}}}, "routes": [{{"name": "r", "matches": [{{"path": {{"prefix": "/openai"}}}}], "jwt": [{{"providers": ["solo"], "validation": "{validation}"}}]}}]}}"#,
             local_key()
         );
-        Rc::new(Access::new(gateway(&policy)))
+        Rc::new(Access::new(gateway(&policy), SEED))
     };
     let bad = format!("{CHAT}\nauthorization: Bearer x");
     assert!(send(&with("allowMissing"), CHAT).ends_with("hold"));
@@ -182,7 +182,7 @@ fn any_provider_of_a_rule_will_do() {
             "routes": [{{"name": "r", "jwt": [{{"providers": ["a", "b"]}}]}}]}}"#,
         key = local_key()
     );
-    let access = Rc::new(Access::new(gateway(&policy)));
+    let access = Rc::new(Access::new(gateway(&policy), SEED));
     assert!(send(&access, &bearer(r#"{"iss":"a"}"#)).contains(r#"publish {"a":{"iss":"a"}}"#));
     assert!(send(&access, &bearer(r#"{"iss":"b","aud":"x"}"#)).contains(r#"publish {"b":"#));
     assert!(send(&access, &bearer(r#"{"iss":"b","aud":"y"}"#)).contains("Audiences in Jwt are not allowed"));
@@ -193,7 +193,7 @@ const REMOTE: &str = r#"{"jwtProviders": {"far": {"keys": {"remote": {"cluster":
     "routes": [{"name": "r", "matches": [{"path": {"prefix": "/openai"}}], "jwt": [{"providers": ["far"]}]}]}"#;
 
 fn far() -> Rc<Access> {
-    Rc::new(Access::new(gateway(REMOTE)))
+    Rc::new(Access::new(gateway(REMOTE), SEED))
 }
 
 fn at(seconds: u64) -> Duration {

@@ -9,7 +9,7 @@ use policy::access::{Carrier, JwtProvider, JwtRule, Keys, Validation};
 use super::Access;
 use super::carrier::{self, Found};
 use super::keyring::Objection;
-use super::verified::digest;
+use super::verified::Digest;
 use crate::headers::Headers;
 use crate::path::split_query;
 use crate::reply::{Reason, Reply};
@@ -113,15 +113,15 @@ impl Access {
         if text.len() > jwt::MAX_BYTES {
             return Err(Refusal::TooLong.into());
         }
-        let digest = digest(text);
+        let digest = self.digests.of(text);
         let seconds = now.as_secs();
         for (i, provider) in judges.clone() {
-            let Some(pass) = self.known(i, &digest) else { continue };
+            let Some(pass) = self.known(i, digest) else { continue };
             match provider.expectation.check(&pass.claims, seconds) {
                 Ok(()) => return Ok(pass),
                 Err(refusal) => {
                     if let Ok(mut verified) = self.verified.try_borrow_mut() {
-                        verified.forget(i, &digest);
+                        verified.forget(i, digest);
                     }
                     return Err(refused(refusal, provider));
                 }
@@ -176,7 +176,7 @@ impl Access {
         ring.verify(token, now).map(|()| ring.generation())
     }
 
-    fn known(&self, i: usize, digest: &super::verified::Digest) -> Option<Rc<Pass>> {
+    fn known(&self, i: usize, digest: Digest) -> Option<Rc<Pass>> {
         let ring = self.keyrings.get(i)?;
         let generation = ring.as_ref().and_then(|ring| Some(ring.try_borrow().ok()?.generation()));
         self.verified.try_borrow_mut().ok()?.get(i, digest, generation.unwrap_or(0))

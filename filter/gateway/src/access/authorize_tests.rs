@@ -3,7 +3,7 @@ use std::rc::Rc;
 use super::Access;
 use crate::event::Event;
 use crate::exchange::Exchange;
-use crate::testing::{gateway, local_key, request, show, test, token};
+use crate::testing::{SEED, gateway, local_key, request, show, test, token};
 
 const ALICE: &str = r#"{"iss":"solo.io","sub":"alice","team":"dev","admin":true,"llms":{"openai":["gpt-4o-mini","org/small"]}}"#;
 
@@ -15,7 +15,7 @@ fn access(policies: &str) -> Rc<Access> {
                 "jwt": [{{"providers": ["solo", "other"], "validation": "allowMissing"}}], "rbac": {{"policies": [{policies}]}}}}]}}"#,
         key = local_key()
     );
-    Rc::new(Access::new(gateway(&policy)))
+    Rc::new(Access::new(gateway(&policy), SEED))
 }
 
 /// One policy of this name for callers of these claims, and further fields.

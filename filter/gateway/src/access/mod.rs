@@ -29,7 +29,7 @@ use crate::event::Level;
 use crate::headers::Headers;
 use crate::reply::Reply;
 use keyring::Keyring;
-use verified::Verified;
+use verified::{Digests, Verified};
 
 /// Keys and verified tokens, shared by all requests of a VM and made anew with every configuration.
 #[derive(Debug)]
@@ -37,17 +37,24 @@ pub struct Access {
     policy: Rc<Gateway>,
     /// One for each provider whose keys are fetched, at the provider's index.
     keyrings: Vec<Option<RefCell<Keyring>>>,
+    digests: Digests,
     verified: RefCell<Verified>,
 }
 
 impl Access {
-    /// Knows nothing yet.
-    pub fn new(policy: Rc<Gateway>) -> Access {
+    /// Knows nothing yet. The seed has to be a secret of this VM: tokens are remembered by digests that depend on it, so
+    /// that nobody can look for two tokens with one.
+    pub fn new(policy: Rc<Gateway>, seed: [u8; 16]) -> Access {
         let keyrings = policy.jwt_providers.iter().map(|provider| match &provider.keys {
             Keys::Remote(remote) => Some(RefCell::new(Keyring::new(remote.clone()))),
             Keys::Local(_) => None,
         });
-        Access { keyrings: keyrings.collect(), verified: RefCell::default(), policy }
+        Access {
+            keyrings: keyrings.collect(),
+            digests: Digests::new(&seed),
+            verified: RefCell::default(),
+            policy,
+        }
     }
 
     /// What it works for.

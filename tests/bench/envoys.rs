@@ -1,0 +1,173 @@
+//! One Envoy with a listener for each way of doing a thing, another one as the provider behind it, and the processor
+//! time that the first one takes for a request.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use labs::gateway::envoy;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Requests are sent over so many connections at a time.
+const CONNECTIONS: usize = 16;
+
+/// A chat of one kilobyte.
+const CHAT_BYTES: usize = 1024;
+
+/// What every request is answered.
+const ANSWER: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}"#;
+
+/// A running Envoy, its provider, and its listeners in the order of their filters.
+pub struct Envoys {
+    gateway: Process,
+    _provider: Process,
+    listeners: Vec<SocketAddr>,
+}
+
+struct Process(Child, #[allow(dead_code, reason = "held for its end")] TempDir);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn address(of: SocketAddr) -> Value {
+    json!({"socket_address": {"address": of.ip().to_string(), "port_value": of.port()}})
+}
+
+fn listener(number: usize, at: SocketAddr, filters: &[Value], action: &Value) -> Value {
+    let mut filters = filters.to_vec();
+    filters.push(json!({"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}));
+    let mut route = json!({"name": "openai", "match": {"prefix": "/"}});
+    route.as_object_mut().unwrap().extend(action.as_object().unwrap().clone());
+    json!({
+        "name": format!("listener-{number}"),
+        "address": address(at),
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": "bench",
+                "route_config": {"virtual_hosts": [{"name": "any", "domains": ["*"], "routes": [route]}]},
+                "http_filters": filters,
+            },
+        }]}],
+    })
+}
+
+fn run(listeners: Vec<Value>, clusters: Value, ready: SocketAddr) -> Process {
+    let folder = tempfile::tempdir().unwrap();
+    let config = json!({
+        "node": {"id": "bench", "cluster": "bench"},
+        "static_resources": {"listeners": listeners, "clusters": clusters},
+    });
+    let path = folder.path().join("envoy.json");
+    fs::write(&path, config.to_string()).unwrap();
+    let child = Command::new(envoy())
+        .arg("-c")
+        .arg(&path)
+        .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut process = Process(child, folder);
+    let begun = Instant::now();
+    while TcpStream::connect(ready).is_err() {
+        assert_eq!(process.0.try_wait().unwrap(), None, "Envoy did not start");
+        assert!(begun.elapsed() < Duration::from_secs(60), "Envoy is not ready");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    process
+}
+
+impl Envoys {
+    /// Starts an Envoy with a listener for each list of filters.
+    pub fn start(filters: &[Vec<Value>]) -> Envoys {
+        let provider_at = free();
+        let answer = json!({"direct_response": {"status": 200, "body": {"inline_string": ANSWER}}});
+        let provider = run(vec![listener(0, provider_at, &[], &answer)], json!([]), provider_at);
+        let listeners: Vec<SocketAddr> = filters.iter().map(|_| free()).collect();
+        let to_provider = json!({"route": {"cluster": "provider", "timeout": "0s"}});
+        let configured = filters.iter().enumerate();
+        let configured = configured.map(|(i, it)| listener(i, listeners[i], it, &to_provider)).collect();
+        let cluster = json!([{
+            "name": "provider",
+            "type": "STATIC",
+            "load_assignment": {"cluster_name": "provider", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(provider_at)}}]}]},
+        }]);
+        let gateway = run(configured, cluster, *listeners.last().unwrap());
+        Envoys { gateway, _provider: provider, listeners }
+    }
+
+    /// The microseconds of processor time that a listener takes for a request, over so many requests. Each of them has
+    /// the next one of these tokens.
+    pub fn cost(&self, listener: usize, requests: usize, tokens: &[String]) -> f64 {
+        let before = self.gateway.processor_time();
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..CONNECTIONS {
+                scope.spawn(|| self.send(listener, requests, tokens, &next));
+            }
+        });
+        let spent = self.gateway.processor_time() - before;
+        spent.as_secs_f64() * 1e6 / requests as f64
+    }
+
+    fn send(&self, listener: usize, requests: usize, tokens: &[String], next: &AtomicUsize) {
+        let mut stream = TcpStream::connect(self.listeners[listener]).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut buffer = [0; 8192];
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= requests {
+                return;
+            }
+            stream.write_all(&request(tokens.get(number % tokens.len().max(1)))).unwrap();
+            let mut got = stream.read(&mut buffer).unwrap();
+            // The answer is short, and has come to its end when the last byte of the body has.
+            while !buffer[..got].ends_with(b"}") {
+                let more = stream.read(&mut buffer[got..]).unwrap();
+                assert_ne!(more, 0, "the connection was closed");
+                got += more;
+            }
+            let answer = String::from_utf8_lossy(&buffer[..got]);
+            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        }
+    }
+}
+
+fn request(token: Option<&String>) -> Vec<u8> {
+    let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"TEXT"}]}"#;
+    let body =
+        body.replace("TEXT", &"How are you? ".repeat(CHAT_BYTES).as_str()[..CHAT_BYTES - body.len() + 4]);
+    let token = token.map(|it| format!("authorization: Bearer {it}\r\n")).unwrap_or_default();
+    format!(
+        "POST /openai HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{token}content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+impl Process {
+    /// What all its threads have spent on a processor.
+    fn processor_time(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
+        let spent = tasks.filter_map(|task| nanoseconds(&task.ok()?.path())).sum();
+        Duration::from_nanos(spent)
+    }
+}
+
+fn nanoseconds(task: &Path) -> Option<u64> {
+    fs::read_to_string(task.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
+}
