@@ -1,5 +1,6 @@
 # One line each; `make check` and `make test` are what CI runs.
 HOST ?= sim
+SECONDS ?= 60
 BIN := target/release
 MODULE := $(BIN)/turnpike.wasm
 NODE := $(CURDIR)/.cache/node/bin
@@ -8,7 +9,7 @@ NODE := $(CURDIR)/.cache/node/bin
 NATIVE := --release --workspace --exclude filter --exclude guests --exclude host-calls
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check bench fmt envoy clean module programs unit labs wasm-tests
+.PHONY: help run build test check bench fuzz fmt envoy clean module programs unit labs wasm-tests
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +38,10 @@ check: ## Format, lints, unit tests, the module, documentation
 bench: module ## What things cost, against a baseline in the same run; takes some minutes
 	@tests/setup targets envoy valgrind
 	@cargo test $(NATIVE) --test bench
+
+fuzz: ## Whatever bytes come as tokens and keys; SECONDS=600 for each target
+	@tests/setup targets fuzz
+	tests/fuzz/run $(SECONDS)
 
 fmt: ## Format everything
 	cargo fmt --all

@@ -149,8 +149,8 @@ impl Envoys {
 
 fn request(token: Option<&String>) -> Vec<u8> {
     let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"TEXT"}]}"#;
-    let body =
-        body.replace("TEXT", &"How are you? ".repeat(CHAT_BYTES).as_str()[..CHAT_BYTES - body.len() + 4]);
+    let text: String = "How are you? ".chars().cycle().take(CHAT_BYTES - body.len() + 4).collect();
+    let body = body.replace("TEXT", &text);
     let token = token.map(|it| format!("authorization: Bearer {it}\r\n")).unwrap_or_default();
     format!(
         "POST /openai HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{token}content-length: {}\r\n\r\n{body}",

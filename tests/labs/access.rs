@@ -90,7 +90,7 @@ lab!(alice_and_bob_have_a_door_each, |host| {
         log.contains("policy viewer asks for `llms.mistralai` to contain `open-mistral-nemo`"),
         "the log knows which rule would have let Alice pass: {log}"
     );
-    assert!(!log.contains(&alice[..40]), "a token is in the log");
+    assert!(!log.contains(alice.split('.').nth(1).unwrap()), "a token is in the log");
 });
 
 lab!(the_body_names_a_model_of_the_caller_s_own_list, |host| {
@@ -195,7 +195,7 @@ lab!(keys_are_fetched_and_their_rotation_loses_no_request, |host: Host| {
     // All at once, and all of them before anybody has the new key.
     let refused = thread::scope(|scope| {
         let ask = |i: usize| {
-            let token = named(if i % 2 == 0 { "two" } else { "one" });
+            let token = named(["two", "one"][i % 2]);
             let gateway = &gateway;
             scope.spawn(move || says(gateway, &bearer(Ask::chat("/openai"), &token)))
         };

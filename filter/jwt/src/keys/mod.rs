@@ -97,3 +97,5 @@ impl KeySet {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vector_tests;
