@@ -294,6 +294,110 @@ lab!(a_route_may_ask_for_nothing_and_the_gateway_for_rules_everywhere, |host: Ho
     assert_eq!(says(&gateway, &bearer(Ask::chat("/openai"), &alice)), (403, "RBAC: access denied".into()));
 });
 
+/// One rule of a route, which only some callers may use.
+fn guarded(path: &str, rbac: &str) -> String {
+    let name = path.trim_matches('/');
+    let rbac = format!("rbac: {{policies: {{p: {rbac}}}}}");
+    let route = route(path, "openai", "").replace("spec:\n", "spec:\n  parentRefs: [{name: gw}]\n");
+    let option = options("RouteOption", "HTTPRoute", name, &rbac);
+    route + &option.replace("name: access,", &format!("name: {name},"))
+}
+
+lab!(claims_are_matched_as_the_policy_says, |host: Host| {
+    let provider = mock();
+    let principal = |claims: &str, matcher: &str| {
+        format!("{{principals: [{{jwtPrincipal: {{claims: {{{claims}}}, matcher: {matcher}}}}}]}}")
+    };
+    let narrow = "{principals: [{jwtPrincipal: {claims: {team: dev}}}], permissions: {pathPrefix: /narrow/v1/models, methods: [GET]}}";
+    let nested = "{nestedClaimDelimiter: '/', principals: [{jwtPrincipal: {claims: {org/unit: x}}}, {jwtPrincipal: {claims: {team: ops}}}]}";
+    let policies = options("VirtualHostOption", "Gateway", "gw", &local_jwt())
+        + &doors(&provider)
+        + &guarded("/exact", &principal("team: dev, sub: alice", "EXACT_STRING"))
+        + &guarded("/bool", &principal("admin: 'true'", "BOOLEAN"))
+        + &guarded("/list", &principal("groups: a", "LIST_CONTAINS"))
+        + &guarded("/regex", &principal("team: 'd.v|qa'", "REGEX_MATCH"))
+        + &guarded("/nested", nested)
+        + &guarded("/narrow", narrow);
+    let gateway = Gateway::up(host, &policies);
+    let status = |path: &str, more: &str| {
+        let claims = with(more, r#"{"iss":"solo.io","sub":"alice"}"#);
+        gateway.send(&bearer(Ask::chat(path), &issuer().token("EdDSA", &claims))).status
+    };
+    for (path, claims, expected) in [
+        ("/exact", r#""team":"dev""#, 200),
+        ("/exact", r#""team":"devs""#, 403),
+        ("/exact", r#""team":["dev"]"#, 403),
+        ("/bool", r#""admin":true"#, 200),
+        ("/bool", r#""admin":false"#, 403),
+        ("/bool", r#""admin":"true""#, 403),
+        ("/list", r#""groups":["b","a"]"#, 200),
+        ("/list", r#""groups":["b","ab"]"#, 403),
+        ("/list", r#""groups":"a""#, 403),
+        ("/regex", r#""team":"dev""#, 200),
+        ("/regex", r#""team":"qa""#, 200),
+        ("/regex", r#""team":"dev2""#, 403),
+        ("/nested", r#""org":{"unit":"x"}"#, 200),
+        ("/nested", r#""org/unit":"x""#, 403),
+        ("/nested", r#""team":"ops""#, 200),
+        ("/narrow/v1/models", r#""team":"dev""#, 403),
+    ] {
+        assert_eq!(status(path, claims), expected, "{path} {claims}");
+    }
+    let dev = issuer().token("EdDSA", &with(r#""team":"dev""#, r#"{"iss":"solo.io"}"#));
+    let get = |path: &str| gateway.send(&bearer(Ask::get(path), &dev)).status;
+    assert_eq!(get("/narrow/v1/models"), 200);
+    assert_eq!(get("/narrow/v1/models?x=/narrow/v1/files"), 200);
+    assert_eq!(get("/narrow/v1/files"), 403);
+    assert_ne!(get("/narrow/v1/models/../files"), 200);
+    assert_ne!(get("/narrow/v1/models/%2e%2e/files"), 200);
+    assert_ne!(get("/narrow/v1/models%2f..%2ffiles"), 200);
+});
+
+lab!(any_of_several_issuers_will_do_and_a_policy_may_let_strangers_in, |host: Host| {
+    let provider = mock();
+    let (one, two) = (issuer().jwks("EdDSA", "e"), impostor().jwks("ES256", "e"));
+    let jwt = format!(
+        "jwt: {{validationPolicy: ALLOW_MISSING, providers: {{one: {{issuer: one, jwks: {{local: {{key: '{one}'}}}}}}, two: {{issuer: two, jwks: {{local: {{key: '{two}'}}}}}}}}}}"
+    );
+    let only_two = "{principals: [{jwtPrincipal: {provider: two}}]}";
+    let policies =
+        options("VirtualHostOption", "Gateway", "gw", &jwt) + &doors(&provider) + &guarded("/two", only_two);
+    let gateway = Gateway::up(host, &policies);
+    let first = issuer().token("EdDSA", r#"{"iss":"one"}"#);
+    let second = impostor().token("ES256", r#"{"iss":"two"}"#);
+    let crossed = issuer().token("EdDSA", r#"{"iss":"two"}"#);
+    let ask = |path: &str, token: &str| says(&gateway, &bearer(Ask::chat(path), token));
+    assert_eq!(ask("/openai", &first).0, 200);
+    assert_eq!(ask("/openai", &second).0, 200);
+    assert_eq!(ask("/openai", &crossed), (401, "Jwks doesn't have key to match kid or alg from Jwt".into()));
+    assert_eq!(says(&gateway, &Ask::chat("/openai")).0, 200, "as nobody");
+    assert_eq!(ask("/two", &second).0, 200);
+    assert_eq!(ask("/two", &first).0, 403);
+    assert_eq!(says(&gateway, &Ask::chat("/two")).0, 403, "nobody is nobody's caller");
+});
+
+#[test]
+fn check_says_which_resource_has_lost_which_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = project::root().join("policies");
+    let younger = fs::read_to_string(policies.join("openai-routeoption.yaml")).unwrap();
+    fs::write(folder.path().join("b.yaml"), younger.replace("name: openai-opt", "name: younger-opt"))
+        .unwrap();
+    let output = Command::new(project::turnpike())
+        .arg("check")
+        .args(
+            ["base", "jwt-provider-vho.yaml", "openai-routeoption.yaml"]
+                .iter()
+                .flat_map(|name| ["-f".to_owned(), policies.join(name).to_str().unwrap().to_owned()]),
+        )
+        .args(["-f", folder.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lost = "spec.options.rbac: note: is not used: RouteOption gloo-system/openai-opt says it already, and comes first";
+    assert!(output.status.success() && said.contains(lost), "{said}");
+}
+
 #[test]
 fn token_makes_keys_and_tokens_and_says_what_policies_make_of_them() {
     let folder = tempfile::tempdir().unwrap();

@@ -58,6 +58,8 @@ impl Context for Root {
 impl RootContext for Root {
     /// Runs several times for one configuration in Envoy, so it has no effect but to take it.
     fn on_configure(&mut self, size: usize) -> bool {
+        // What comes of earlier calls was asked for by another configuration, whose providers had other places.
+        self.calls.clear();
         match read(size) {
             Ok(Plugin::Downstream(gateway)) => {
                 let access = Rc::new(Access::new(Rc::new(gateway), seed()));

@@ -168,6 +168,12 @@ fn keys_are_fetched_from_an_upstream_with_hosts() {
         ),
         "{lost:?}"
     );
+    let kube = service.replace(
+        "static: {hosts: [{addr: 10.0.0.1, port: 8080}]}",
+        "kube: {serviceName: idp, serviceNamespace: auth, servicePort: 80}",
+    );
+    let of_cluster = self::plan(&[kube, virtual_host("v", &remote("http://idp.auth"))]);
+    assert_eq!(of_cluster.services[0].hosts, [("idp.auth.svc.cluster.local".to_owned(), 80)]);
     let no_url = said(&[service.into(), virtual_host("v", &remote("idp.example.com"))]);
     assert!(no_url.iter().any(|it| it.contains("is no URL")), "{no_url:?}");
 }

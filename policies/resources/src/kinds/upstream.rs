@@ -90,17 +90,18 @@ const NOT_YET: [&str; 6] = ["anthropic", "azureOpenai", "bedrock", "gemini", "mu
 
 /// Reads a spec.
 pub fn read(spec: &Object<'_>, id: &Id) -> Option<Upstream> {
-    let (ai, service) = (spec.get("ai"), spec.get("static"));
+    let (ai, service, kube) = (spec.get("ai"), spec.get("static"), spec.get("kube"));
     let tls = spec.get("sslConfig").and_then(|it| ssl_config(&it));
-    let ai = match (ai, service) {
-        (Some(ai), None) => ai,
-        (None, Some(service)) => return static_service(&service, tls).map(Upstream::Static),
-        (Some(ai), Some(_)) => {
-            ai.refuse("`ai` and `static` exclude each other");
+    let ai = match (ai, service, kube) {
+        (Some(ai), None, None) => ai,
+        (None, Some(service), None) => return static_service(&service, tls).map(Upstream::Static),
+        (None, None, Some(service)) => return kube_service(&service, tls).map(Upstream::Static),
+        (Some(_), ..) | (None, Some(_), Some(_)) => {
+            spec.node().refuse("`ai`, `static` and `kube` exclude each other");
             return None;
         }
-        (None, None) => {
-            let what = "no model and no service: an Upstream with neither `ai` nor `static` is skipped";
+        (None, None, None) => {
+            let what = "no model and no service: an Upstream without `ai`, `static` and `kube` is skipped";
             spec.node().say(Severity::Note, what);
             return Some(Upstream::Other);
         }
@@ -159,6 +160,19 @@ fn static_service(node: &Node<'_>, tls: Option<SslConfig>) -> Option<Static> {
     }
     let tls = tls.or_else(|| use_tls.then(|| SslConfig { sni: sni.clone(), root_ca: None }));
     Some(Static { hosts: read, tls: tls.map(|it| SslConfig { sni: it.sni.or(sni), ..it }) })
+}
+
+/// A service of the cluster, by the name that its DNS has for it.
+fn kube_service(node: &Node<'_>, tls: Option<SslConfig>) -> Option<Static> {
+    let object = node.object()?;
+    let (name, namespace) = (object.need("serviceName")?.text()?, object.need("serviceNamespace")?.text()?);
+    let port = object.need("servicePort")?.number(1..=65535)?;
+    for field in ["selector", "serviceSpec", "subsetSpec"] {
+        object.get(field);
+    }
+    object.finish(Unknown::Warn);
+    let host = format!("{name}.{namespace}.svc.cluster.local");
+    Some(Static { hosts: vec![(host, u16::try_from(port).ok()?)], tls })
 }
 
 fn provider_settings(node: &Node<'_>, provider: Provider, tls: Option<SslConfig>, id: &Id) -> Option<Ai> {
