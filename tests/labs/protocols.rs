@@ -10,6 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use labs::gateway::Start;
 use labs::policies::{route, simple};
+use labs::tokens::{ALICE, issuer};
 use labs::{Ask, Gateway, Host, lab};
 use mock_provider::{Mock, Script};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -88,6 +89,43 @@ lab!(a_provider_has_to_prove_that_it_is_the_one_that_is_meant, |host| {
     let requests = authority.provider.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].host, "localhost");
+});
+
+lab!(keys_of_tokens_come_from_a_server_that_has_proved_its_name, |host: Host| {
+    let page = Script { page: Some(issuer().jwks("EdDSA", "e")), ..Script::default() };
+    let authority = Authority::with_provider(page, &["http/1.1"]);
+    let other = Authority::with_provider(Script::default(), &["http/1.1"]);
+    let ((_a, ca), (_b, stranger)) = (file(&authority.pem), file(&other.pem));
+    let provider = Mock::start("127.0.0.1:0".parse().unwrap(), Script::default()).unwrap();
+    let ask = |ca: &str, sni: &str| {
+        let policies = format!(
+            "apiVersion: gloo.solo.io/v1
+kind: Upstream
+metadata: {{name: idp, namespace: lab}}
+spec: {{sslConfig: {{sni: {sni}, sslFiles: {{rootCa: {ca}}}}}, static: {{hosts: [{{addr: 127.0.0.1, port: {}}}]}}}}
+---
+apiVersion: gateway.solo.io/v1
+kind: RouteOption
+metadata: {{name: callers, namespace: lab}}
+spec:
+  targetRefs: [{{kind: HTTPRoute, name: openai}}]
+  options: {{jwtProvidersStaged: {{beforeExtAuth: {{providers: {{idp: {{jwks: {{remote: {{url: 'https://localhost/keys', upstreamRef: {{name: idp}}}}}}}}}}}}}}}}
+---
+{}",
+            authority.provider.address().port(),
+            simple(provider.address())
+        );
+        let gateway = Gateway::up(host, &policies);
+        let token = issuer().token("EdDSA", ALICE);
+        let reply = gateway.send(&Ask::chat("/openai").header("authorization", &format!("Bearer {token}")));
+        (reply.status, reply.header("x-turnpike-reason").map(str::to_owned))
+    };
+    let unavailable = (503, Some("jwks_unavailable".to_owned()));
+    assert_eq!(ask(&ca, "localhost"), (200, None));
+    assert_eq!(authority.provider.requests()[0].path, "/keys");
+    assert_eq!(ask(&stranger, "localhost"), unavailable, "an authority that did not sign");
+    assert_eq!(ask(&ca, "other.test"), unavailable, "another name");
+    assert_eq!(provider.requests().len(), 1);
 });
 
 lab!(the_system_s_authorities_may_be_named_in_the_environment, |host| {
