@@ -5,11 +5,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use labs::gateway::envoy;
+use labs::gateway::start_envoy;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -74,13 +74,7 @@ fn run(listeners: Vec<Value>, clusters: Value, ready: SocketAddr) -> Process {
     });
     let path = folder.path().join("envoy.json");
     fs::write(&path, config.to_string()).unwrap();
-    let child = Command::new(envoy())
-        .arg("-c")
-        .arg(&path)
-        .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let child = start_envoy(&path);
     let mut process = Process(child, folder);
     let begun = Instant::now();
     while TcpStream::connect(ready).is_err() {

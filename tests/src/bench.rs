@@ -7,7 +7,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -185,13 +185,7 @@ fn envoy(guest: &Guest, a: Mock, b: Mock, all: Option<SocketAddr>) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("envoy.yaml");
     fs::write(&path, envoy_yaml(guest, address, admin, a.address(), b.address(), all)).unwrap();
-    let process = Command::new(gateway::envoy())
-        .arg("-c")
-        .arg(&path)
-        .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let process = gateway::start_envoy(&path);
     let mut bench = Bench { address, admin, a, b, _running: Running::Envoy(process, folder) };
     let begun = Instant::now();
     let ready = |bench: &Bench| {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,17 @@ pub fn envoy_is_here(lab: &str) -> bool {
 /// The project's own Envoy.
 pub fn envoy() -> PathBuf {
     project::cache().join("envoy/envoy")
+}
+
+/// Starts it by itself with a configuration, in one worker.
+pub fn start_envoy(config: &Path) -> Child {
+    Command::new(envoy())
+        .arg("-c")
+        .arg(config)
+        .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 impl Host {
