@@ -7,6 +7,7 @@ mod clients;
 mod commands;
 mod errors;
 mod facts;
+mod fetched_keys;
 mod guests;
 mod load;
 mod module;

@@ -117,7 +117,7 @@ spec:
         );
         let gateway = Gateway::up(host, &policies);
         let token = issuer().token("EdDSA", ALICE);
-        let reply = gateway.send(&Ask::chat("/openai").header("authorization", &format!("Bearer {token}")));
+        let reply = gateway.send(&Ask::chat("/openai").bearer(&token));
         (reply.status, reply.header("x-turnpike-reason").map(str::to_owned))
     };
     let unavailable = (503, Some("jwks_unavailable".to_owned()));

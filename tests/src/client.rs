@@ -65,6 +65,11 @@ impl Ask {
         self
     }
 
+    /// With a token.
+    pub fn bearer(self, token: &str) -> Ask {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
     /// With another method.
     pub fn method(mut self, method: &str) -> Ask {
         self.method = method.into();
@@ -136,6 +141,14 @@ impl Reply {
     /// The body as JSON; null if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The status, and the message of the error if it is one.
+    pub fn said(&self) -> (u16, String) {
+        match self.status {
+            200 => (200, String::new()),
+            status => (status, self.json()["error"]["message"].as_str().unwrap_or_default().to_owned()),
+        }
     }
 
     /// The code of an error of the gateway's own. It has to be the same in the body and in the header, and the body

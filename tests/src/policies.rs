@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::tokens::issuer;
+
 /// A provider without TLS. `settings` are further fields of `spec.ai.openai`.
 pub fn upstream(name: &str, address: SocketAddr, settings: &str) -> String {
     let (host, port) = (address.ip(), address.port());
@@ -39,4 +41,24 @@ spec:
 /// One keyed provider behind one prefix: what most labs need.
 pub fn simple(address: SocketAddr) -> String {
     keyed("openai", address, "sk-lab") + &route("/openai", "openai", "")
+}
+
+/// A gateway, a provider, and a route from the one to the other.
+pub fn doors(provider: SocketAddr) -> String {
+    let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw, namespace: lab}\nspec: {listeners: [{name: http, port: 80}]}\n---\n";
+    let route = route("/openai", "openai", "").replace("spec:\n", "spec:\n  parentRefs: [{name: gw}]\n");
+    gateway.to_owned() + &keyed("openai", provider, "sk-lab") + &route
+}
+
+/// Options that hang on something: `kind`, and what its target is.
+pub fn options(kind: &str, target: &str, name: &str, options: &str) -> String {
+    format!(
+        "apiVersion: gateway.solo.io/v1\nkind: {kind}\nmetadata: {{name: access, namespace: lab}}\nspec: {{targetRefs: [{{kind: {target}, name: {name}}}], options: {{{options}}}}}\n---\n"
+    )
+}
+
+/// What believes the tokens that the labs' issuer signs with EdDSA.
+pub fn local_jwt() -> String {
+    let jwks = issuer().jwks("EdDSA", "e");
+    format!("jwt: {{providers: {{solo: {{issuer: solo.io, jwks: {{local: {{key: '{jwks}'}}}}}}}}}}")
 }

@@ -1,6 +1,7 @@
 //! From resources to a plan: which of them counts, what they refer to, in which order matches are tried.
 
 mod access;
+mod attached;
 mod targets;
 
 use std::cmp::Reverse;
