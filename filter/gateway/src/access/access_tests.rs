@@ -225,6 +225,19 @@ fn a_request_that_comes_before_the_keys_waits_for_them() {
 }
 
 #[test]
+fn keys_that_have_not_come_keep_nobody_waiting_whom_another_provider_believes() {
+    let policy = format!(
+        r#"{{"jwtProviders": {{"a": {{"keys": {{"remote": {{"cluster": "c", "host": "h", "path": "/"}}}}}}, "b": {{"keys": {}}}}},
+            "routes": [{{"name": "r", "jwt": [{{"providers": ["a", "b"]}}]}}]}}"#,
+        local_key()
+    );
+    let access = Rc::new(Access::new(gateway(&policy), SEED));
+    assert!(send(&access, &bearer(ALICE)).contains(r#"publish {"b":"#));
+    let stranger = format!("{CHAT}\nauthorization: Bearer {}", token_of("two", ALICE));
+    assert_eq!(send(&access, &stranger), "hold", "the other one's keys may still be the right ones");
+}
+
+#[test]
 fn keys_are_not_waited_for_for_ever() {
     let access = far();
     access.due(at(0));

@@ -114,50 +114,67 @@ impl Access {
             return Err(Refusal::TooLong.into());
         }
         let digest = self.digests.of(text);
-        let seconds = now.as_secs();
-        for (i, provider) in judges.clone() {
-            let Some(pass) = self.known(i, digest) else { continue };
-            match provider.expectation.check(&pass.claims, seconds) {
-                Ok(()) => return Ok(pass),
-                Err(refusal) => {
-                    if let Ok(mut verified) = self.verified.try_borrow_mut() {
-                        verified.forget(i, digest);
-                    }
-                    return Err(refused(refusal, provider));
-                }
-            }
+        if let Some(verdict) = self.remembered(judges.clone(), digest, now) {
+            return verdict;
         }
         let token = Token::parse(text)?;
         let mut unmet = Unmet::from(Refusal::IssuerUnknown);
         for (i, provider) in judges {
-            let claims = token.claims();
-            let objection = match provider.expectation.check(claims, seconds) {
-                Err(Refusal::IssuerUnknown) => continue,
-                Err(refusal) => Objection::Refused(refusal),
-                Ok(()) => match self.verify(i, provider, &token, now) {
-                    Err(objection) => objection,
-                    Ok(generation) => {
-                        let json = claims.as_value().to_string();
-                        let pass = Rc::new(Pass { provider: i, claims: claims.clone(), json });
-                        if let Ok(mut verified) = self.verified.try_borrow_mut() {
-                            verified.put(digest, generation, Rc::clone(&pass));
-                        }
-                        return Ok(pass);
-                    }
-                },
+            let objection = match self.believe(i, provider, &token, now) {
+                Ok(generation) => return Ok(self.remember(i, &token, digest, generation)),
+                Err(objection) => objection,
             };
-            match objection {
-                // Whoever may still be convinced is worth more than whoever is not.
-                Objection::NoKeys(patience) => {
-                    return Err(Unmet::Wait(patience, Reason::KeysUnavailable, 503));
-                }
+            unmet = match objection {
+                Objection::NoKeys(patience) => Unmet::Wait(patience, Reason::KeysUnavailable, 503),
                 Objection::KeyMissed(patience) => {
-                    return Err(Unmet::Wait(patience, Reason::Jwt(Refusal::UnknownKey), 401));
+                    Unmet::Wait(patience, Reason::Jwt(Refusal::UnknownKey), 401)
                 }
-                Objection::Refused(refusal) => unmet = refused(refusal, provider),
-            }
+                // Whoever may still be convinced is worth more than whoever is not, and whoever knows the issuer more
+                // than whoever does not.
+                Objection::Refused(_) if matches!(unmet, Unmet::Wait(..)) => unmet,
+                Objection::Refused(Refusal::IssuerUnknown) => unmet,
+                Objection::Refused(refusal) => refused(refusal, provider),
+            };
         }
         Err(unmet)
+    }
+
+    /// What is said of a token whose signature has been found good before: only the times can have changed.
+    fn remembered<'p>(
+        &self,
+        mut judges: impl Iterator<Item = (usize, &'p JwtProvider)>,
+        digest: Digest,
+        now: Duration,
+    ) -> Option<Result<Rc<Pass>, Unmet>> {
+        let (i, provider, pass) = judges.find_map(|(i, it)| Some((i, it, self.known(i, digest)?)))?;
+        Some(provider.expectation.check(&pass.claims, now.as_secs()).map(|()| pass).map_err(|refusal| {
+            if let Ok(mut verified) = self.verified.try_borrow_mut() {
+                verified.forget(i, digest);
+            }
+            refused(refusal, provider)
+        }))
+    }
+
+    fn remember(&self, provider: usize, token: &Token, digest: Digest, generation: u32) -> Rc<Pass> {
+        let claims = token.claims().clone();
+        let json = claims.as_value().to_string();
+        let pass = Rc::new(Pass { provider, claims, json });
+        if let Ok(mut verified) = self.verified.try_borrow_mut() {
+            verified.put(digest, generation, Rc::clone(&pass));
+        }
+        pass
+    }
+
+    /// Whether a provider believes a token; gives the generation of the keys that say so.
+    fn believe(
+        &self,
+        i: usize,
+        provider: &JwtProvider,
+        token: &Token,
+        now: Duration,
+    ) -> Result<u32, Objection> {
+        provider.expectation.check(token.claims(), now.as_secs()).map_err(Objection::Refused)?;
+        self.verify(i, provider, token, now)
     }
 
     /// Checks a signature with the keys of a provider; gives their generation.
