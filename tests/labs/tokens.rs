@@ -307,6 +307,25 @@ lab!(two_credentials_are_none, |host| {
     assert_eq!(provider.requests()[2].path, "/v1/chat/completions?a=b&c");
 });
 
+lab!(a_token_goes_on_and_an_audience_is_refused_as_the_policy_says, |host| {
+    let fields = json!({
+        "keepToken": true,
+        "from": [{"header": {"name": "x-jwt", "prefix": "JWT "}}, {"query": "token"}],
+        "audiences": ["llm-gateway"],
+        "wrongAudience": "unauthorized"
+    });
+    let (bench, provider) = bench(host, &issuer().jwks("EdDSA", "e"), fields);
+    let good = issuer().token("EdDSA", &with(r#""aud":"llm-gateway""#, ALICE));
+    assert_eq!(says(&bench, &Ask::chat("/openai").header("x-jwt", &format!("jwt {good}"))).0, 200);
+    assert_eq!(says(&bench, &Ask::chat(&format!("/openai?token={good}"))).0, 200);
+    let got = provider.requests();
+    assert_eq!(got[0].header("x-jwt"), Some(format!("jwt {good}").as_str()));
+    assert_eq!(got[1].path, format!("/v1/chat/completions?token={good}"));
+    let other = Ask::chat("/openai").header("x-jwt", &format!("JWT {}", issuer().token("EdDSA", ALICE)));
+    assert_eq!(says(&bench, &other), (401, "Audiences in Jwt are not allowed".into()));
+    assert_eq!(bench.send(&ask(&good)).code(), "jwt_missing", "only where the policy names it");
+});
+
 lab!(claims_go_on_in_headers_that_no_client_can_set, |host| {
     let fields = json!({"claimsToHeaders": [
         {"claim": "team", "header": "X-Team"},
