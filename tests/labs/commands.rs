@@ -102,8 +102,10 @@ fn every_command_has_help_and_misuse_is_told_apart_from_failure() {
 
 #[test]
 fn nothing_is_started_without_keys_and_the_way_out_is_named() {
-    let (code, out, err) =
-        said(&["up", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"], &project::root());
+    let (code, out, err) = said(
+        &["up", "-f", "policies/base", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
+        &project::root(),
+    );
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("and OPENAI_API_KEY is not set") && err.contains("let --mock stand in"), "{err}");
 }

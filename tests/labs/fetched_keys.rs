@@ -33,6 +33,16 @@ fn idp(script: Script) -> Mock {
     Mock::start("127.0.0.1:0".parse().unwrap(), script).unwrap()
 }
 
+/// Waits until every VM has the keys: one for each of the two workers, and in Envoy one more.
+fn await_keys(host: Host, gateway: &Gateway) {
+    let vms = if host == Host::Envoy { 3 } else { 2 };
+    let begun = Instant::now();
+    while gateway.log().matches("its keys have come").count() < vms {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", gateway.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A token that names its key.
 fn named(kid: &str) -> String {
     issuer().sign("EdDSA", &format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#), ALICE)
@@ -42,6 +52,7 @@ lab!(keys_are_fetched_and_their_rotation_loses_no_request, |host: Host| {
     let (provider, idp) = (mock(), idp(page(issuer().jwks("EdDSA", "one"))));
     let gateway = Gateway::up(host, &fetched(&provider, &idp, "3600s"));
     assert_eq!(gateway.send(&Ask::chat("/openai").bearer(&named("one"))).said().0, 200);
+    await_keys(host, &gateway);
     assert_eq!(idp.requests()[0].path, "/jwks.json");
     assert_eq!(idp.requests()[0].host, "idp.example.com");
     let asked = idp.requests().len();
@@ -71,6 +82,7 @@ lab!(an_unknown_key_does_not_become_a_flood_of_fetches, |host: Host| {
     let (provider, idp) = (mock(), idp(page(issuer().jwks("EdDSA", "one"))));
     let gateway = Start::new(host, &fetched(&provider, &idp, "3600s")).up();
     assert_eq!(gateway.send(&Ask::chat("/openai").bearer(&named("one"))).said().0, 200);
+    await_keys(host, &gateway);
     let before = idp.requests().len();
     for i in 0..50 {
         let (status, message) =
@@ -114,6 +126,7 @@ lab!(keys_are_fetched_again_on_time_and_kept_when_that_fails, |host: Host| {
     let gateway = Gateway::up(host, &fetched(&provider, &idp, "1s"));
     let ask = Ask::chat("/openai").bearer(&named("one"));
     assert_eq!(gateway.send(&ask).said().0, 200);
+    await_keys(host, &gateway);
     for script in [
         Script { status: 503, ..Script::default() },
         page("{}".into()),
