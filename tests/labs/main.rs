@@ -11,6 +11,7 @@ mod fetched_keys;
 mod guests;
 mod load;
 mod module;
+mod prompts;
 mod protocols;
 mod readme;
 mod secrets;

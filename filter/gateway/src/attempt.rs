@@ -7,6 +7,7 @@ use policy::{Credential, Target, TargetPath};
 
 use crate::document::Document;
 use crate::edits::Edits;
+use crate::enrich::Field;
 use crate::event::{Appetite, Arrival, Effect, Event, Flow, Step};
 use crate::headers::Headers;
 use crate::path::{Call, Operation, after_prefix, split_query};
@@ -111,7 +112,10 @@ fn begin(target: &Target, arrival: &Arrival<'_>, effects: &mut Vec<Effect>) -> R
 }
 
 fn set_model(target: &Target, body: Vec<u8>, effects: &mut Vec<Effect>) -> Result<Phase, Reply> {
-    write_body(target, &Document::parse(body)?, effects);
+    let mut edits = Edits::default();
+    let model = model(target);
+    Document::parse(body)?.set(model.as_ref().map(|(name, json)| (*name, json.as_str())), &mut edits);
+    effects.push(Effect::EditRequestBody(edits));
     Ok(Phase::Sent)
 }
 
@@ -148,12 +152,10 @@ pub fn write_headers(
     }
 }
 
-/// The model of a target, where it has one of its own.
-pub fn write_body(target: &Target, document: &Document, effects: &mut Vec<Effect>) {
-    let Some(model) = &target.model else { return };
-    let mut edits = Edits::default();
-    document.set("model", &serde_json::Value::from(model.as_str()).to_string(), &mut edits);
-    effects.push(Effect::EditRequestBody(edits));
+/// The body's field for the model of a target, where it has one of its own.
+pub fn model(target: &Target) -> Option<Field<'static>> {
+    let model = target.model.as_deref()?;
+    Some(("model", serde_json::Value::from(model).to_string()))
 }
 
 /// Whether a client's header goes out to the provider.

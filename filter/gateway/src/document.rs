@@ -69,19 +69,29 @@ impl Document {
         })
     }
 
-    /// What has to be done to the body so that a top-level field has this JSON text.
-    pub fn set(&self, name: &str, json: &str, edits: &mut Edits) {
-        if let Some(range) = self.range(name) {
-            edits.replace(range, json);
-            return;
+    /// What has to be done to the body so that top-level fields have these JSON texts. Each name stands once.
+    pub fn set<'f>(&self, fields: impl IntoIterator<Item = (&'f str, &'f str)>, edits: &mut Edits) {
+        let mut new = Vec::new();
+        for (name, json) in fields {
+            match self.range(name) {
+                Some(range) => edits.replace(range, json),
+                None => new.push(format!("{}:{json}", serde_json::Value::from(name))),
+            }
         }
-        let open = self.body.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
-        let comma = if self.fields.is_empty() { "" } else { "," };
-        let key = serde_json::Value::from(name);
-        edits.replace(open..open, format!("{key}:{json}{comma}"));
+        if !new.is_empty() {
+            let open = self.body.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
+            let comma = if self.fields.is_empty() { "" } else { "," };
+            edits.replace(open..open, format!("{}{comma}", new.join(",")));
+        }
     }
 
-    fn range(&self, name: &str) -> Option<Range<usize>> {
+    /// Whether there is nothing but white space.
+    pub fn is_blank(&self, range: Range<usize>) -> bool {
+        self.body.get(range).is_none_or(|bytes| bytes.iter().all(u8::is_ascii_whitespace))
+    }
+
+    /// Where the value of a top-level field is.
+    pub fn range(&self, name: &str) -> Option<Range<usize>> {
         self.fields.iter().find(|(n, _)| n == name).map(|(_, range)| range.clone())
     }
 }

@@ -25,14 +25,17 @@ fn edited(body: &str, change: impl Fn(&Document, &mut Edits)) -> String {
 
 #[test]
 fn a_field_is_replaced_and_every_other_byte_stays() {
-    let out = edited(CHAT, |document, edits| document.set("model", "\"b\"", edits));
+    let out = edited(CHAT, |document, edits| document.set([("model", "\"b\"")], edits));
     assert_eq!(out, CHAT.replace("gpt-4o", "b"));
 }
 
 #[test]
 fn a_missing_field_becomes_the_first() {
-    assert_eq!(edited(r#" { "a":1}"#, |d, edits| d.set("model", "\"b\"", edits)), r#" {"model":"b", "a":1}"#);
-    assert_eq!(edited(" { } ", |d, edits| d.set("model", "\"b\"", edits)), r#" {"model":"b" } "#);
+    assert_eq!(
+        edited(r#" { "a":1}"#, |d, edits| d.set([("model", "\"b\"")], edits)),
+        r#" {"model":"b", "a":1}"#
+    );
+    assert_eq!(edited(" { } ", |d, edits| d.set([("model", "\"b\"")], edits)), r#" {"model":"b" } "#);
 }
 
 #[test]

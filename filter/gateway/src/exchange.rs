@@ -10,9 +10,11 @@ use crate::access::{self, Access, Caller, Models, Verdict};
 use crate::answer::{self, Passing};
 use crate::attempt::{self, Place};
 use crate::document::Document;
+use crate::edits::Edits;
+use crate::enrich;
 use crate::event::{Answer, Appetite, Arrival, Effect, Event, Flow, Level, Metric, Step};
 use crate::headers::Headers;
-use crate::path::{self, Call};
+use crate::path::{self, Call, Operation};
 use crate::reply::{Outcome, Reason, Reply};
 use crate::sse::{Passage, Stream};
 
@@ -251,13 +253,8 @@ impl Exchange {
         document.string("model")?;
         access::allow_body(&way.models, &document)?;
         let policy = Rc::clone(&self.policy);
-        match policy.routes.get(way.route) {
-            Some(Route { attempt: policy::Attempt::Here(target), .. })
-                if way.call.operation.is_understood() =>
-            {
-                attempt::write_body(target, &document, effects);
-            }
-            _ => {}
+        if let Some(route) = policy.routes.get(way.route).filter(|_| way.call.operation.is_understood()) {
+            write_body(route, way.call.operation, &document, effects)?;
         }
         Ok(Phase::AwaitAnswer(way))
     }
@@ -338,6 +335,31 @@ impl Exchange {
         let route = self.record.route.and_then(|index| self.policy.routes.get(index));
         route.map_or("none", |route| &route.name)
     }
+}
+
+/// Stages `enrich` and, where it is this filter's, `attempt`.
+fn write_body(
+    route: &Route,
+    operation: Operation,
+    document: &Document,
+    effects: &mut Effects,
+) -> Result<(), Reply> {
+    let mut edits = Edits::default();
+    let mut fields = match &route.enrich {
+        Some(it) => enrich::enrich(it, operation, document, &mut edits)?,
+        None => Vec::new(),
+    };
+    if let policy::Attempt::Here(target) = &route.attempt
+        && let Some(model) = attempt::model(target)
+    {
+        fields.retain(|(name, _)| *name != model.0);
+        fields.push(model);
+    }
+    document.set(fields.iter().map(|(name, json)| (*name, json.as_str())), &mut edits);
+    if !edits.is_empty() {
+        effects.push(Effect::EditRequestBody(edits));
+    }
+    Ok(())
 }
 
 fn refuse_encoded(headers: &Headers<'_>) -> Result<(), Reply> {

@@ -19,6 +19,7 @@ mod answer;
 mod attempt;
 mod document;
 mod edits;
+mod enrich;
 mod event;
 mod exchange;
 mod headers;

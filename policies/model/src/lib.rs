@@ -7,6 +7,7 @@
 
 pub mod access;
 mod check;
+pub mod enrich;
 mod secret;
 pub mod written;
 
@@ -65,6 +66,8 @@ pub struct Route {
     pub jwt: Vec<access::JwtRule>,
     /// Who may use it. `None`: whoever `jwt` lets pass.
     pub rbac: Option<access::Rbac>,
+    /// What is added to its requests.
+    pub enrich: Option<enrich::Enrich>,
 }
 
 /// A host and a path.

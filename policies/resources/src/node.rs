@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use saphyr::{LoadableYamlNode, MarkedYamlOwned, ScalarOwned, YamlDataOwned};
+use serde_json::Value;
 
 use crate::problem::{Place, Report, Severity, did_you_mean};
 
@@ -153,6 +154,27 @@ impl<'d> Node<'d> {
             self.refuse(format!("`{written}` is unknown, expected one of {}{hint}", names.join(", ")));
         }
         found
+    }
+
+    /// Takes the value as JSON.
+    pub fn json(&self) -> Option<Value> {
+        match &self.yaml.data {
+            YamlDataOwned::Mapping(_) => {
+                let fields = self.object()?.all().into_iter();
+                fields.map(|(name, it)| Some((name, it.json()?))).collect::<Option<_>>().map(Value::Object)
+            }
+            YamlDataOwned::Sequence(_) => {
+                self.list()?.iter().map(Node::json).collect::<Option<_>>().map(Value::Array)
+            }
+            YamlDataOwned::Value(ScalarOwned::Null) => Some(Value::Null),
+            YamlDataOwned::Value(ScalarOwned::Boolean(truth)) => Some((*truth).into()),
+            YamlDataOwned::Value(ScalarOwned::Integer(number)) => Some((*number).into()),
+            YamlDataOwned::Value(ScalarOwned::FloatingPoint(number)) => {
+                let number = serde_json::Number::from_f64(number.into_inner());
+                number.map(Value::Number).or_else(|| self.unexpected("a number that JSON has"))
+            }
+            _ => self.text().map(Value::String),
+        }
     }
 
     /// Takes the value as a list of texts.

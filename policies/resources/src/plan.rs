@@ -52,6 +52,8 @@ pub struct Route {
     pub jwt: Vec<written::JwtRule>,
     /// Who may use it; anybody if absent.
     pub rbac: Option<written::Rbac>,
+    /// What is added to its requests.
+    pub enrich: Option<written::Enrich>,
 }
 
 /// A host and a path that a route takes.
@@ -129,6 +131,7 @@ impl Plan {
             passthrough: route.targets(self).any(|target| matches!(target.key, Key::Passthrough)),
             jwt: route.jwt.clone(),
             rbac: route.rbac.clone(),
+            enrich: route.enrich.clone(),
         });
         written::Plugin::Downstream(written::Gateway {
             routes: routes.collect(),

@@ -1,6 +1,7 @@
 //! From the configuration as written to the one that decides.
 
 mod access;
+mod enrich;
 
 use crate::{
     Attempt, Credential, DEFAULT_MAX_REQUEST_BYTES, Gateway, Match, PathMatch, Plugin, Problem, Rewrite,
@@ -88,7 +89,8 @@ impl Report<'_> {
         let matches = matches.map(|(i, m)| self.route_match(&format!("{at}.matches[{i}]"), m)).collect();
         let jwt = self.jwt_rules(&format!("{at}.jwt"), it.jwt, providers);
         let rbac = it.rbac.map(|rbac| self.rbac(&format!("{at}.rbac"), rbac, providers));
-        Route { name: it.name, matches, rewrite: it.rewrite, attempt, jwt, rbac }
+        let enrich = it.enrich.map(|it| self.enrich(&format!("{at}.enrich"), it));
+        Route { name: it.name, matches, rewrite: it.rewrite, attempt, jwt, rbac, enrich }
     }
 
     fn route_match(&mut self, at: &str, it: written::Match) -> Match {

@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod access;
+mod enrich;
 
 pub use access::*;
+pub use enrich::*;
 
 /// Which of its two jobs this instance of the module has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +85,9 @@ pub struct Route {
     /// Who may use it. Absent: whoever `jwt` lets pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rbac: Option<Rbac>,
+    /// What is added to its requests. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrich: Option<Enrich>,
 }
 
 /// A host and a path; both have to fit.

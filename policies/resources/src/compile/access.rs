@@ -3,11 +3,10 @@
 use policy::written;
 
 use super::Compiler;
-use crate::kinds::http_route::Rule;
+use crate::kinds::Spec;
 use crate::kinds::jwt::{Jwt, Provider};
 use crate::kinds::options::{Options, Written};
 use crate::kinds::rbac::Rbac;
-use crate::kinds::{Id, Spec};
 use crate::plan::Plan;
 use crate::problem::{Severity, did_you_mean};
 
@@ -23,8 +22,7 @@ type Names = Vec<(String, String)>;
 
 impl Compiler<'_> {
     /// What a rule asks of its callers. What the route says replaces what the virtual host says.
-    pub(super) fn access(&self, id: &Id, rule: &Rule, host: &Options, plan: &mut Plan) -> Access {
-        let route = self.route_options(id, rule);
+    pub(super) fn access(&self, route: &Options, host: &Options, plan: &mut Plan) -> Access {
         let (mut jwt, mut names) = (Vec::new(), Names::new());
         let off = route.switch.as_ref().map(|it| it.value).unwrap_or_default();
         for stage in ["beforeExtAuth", "afterExtAuth"] {
@@ -35,7 +33,7 @@ impl Compiler<'_> {
                 stage.clone().map(|it| (it, written.owner.clone()))
             };
             let off = if stage == "beforeExtAuth" { off.before } else { off.after };
-            if let Some((question, owner)) = asks(&route).or_else(|| asks(host)).filter(|_| !off) {
+            if let Some((question, owner)) = asks(route).or_else(|| asks(host)).filter(|_| !off) {
                 jwt.push(self.rule(&question, &owner, stage, plan, &mut names));
             }
         }

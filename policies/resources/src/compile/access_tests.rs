@@ -271,6 +271,13 @@ fn a_resource_of_the_same_name_replaces_the_whole_other_and_keeps_its_age() {
         route_option("first", &viewer("qa")),
     ]);
     assert_eq!(team(&replaced), "qa");
+    let said = said(&[
+        virtual_host("v", &jwt("solo", "")),
+        route_option("r", &viewer("dev")),
+        route_option("r", "jwt: {disable: true}"),
+    ]);
+    let lost = "2.yaml:1:1: warning: RouteOption ns/r is replaced by the one in 3.yaml:1:1, and its rules with it: options.rbac no longer holds";
+    assert!(said.iter().any(|it| it == lost), "{said:#?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod targets;
 use std::cmp::Reverse;
 
 use policy::PathMatch;
+use policy::written::Enrich;
 
 use crate::kinds::gateway::Gateway;
 use crate::kinds::http_route::{BackendRef, HttpRoute, ParentRef};
@@ -46,13 +47,32 @@ fn latest(resources: Vec<Resource>, report: &Report) -> Vec<Resource> {
             Some(old) => {
                 let Id { kind, namespace, name } = &resource.id;
                 let what = format!("{kind} {namespace}/{name} is replaced by the one in {}", resource.place);
-                report.add(Severity::Note, &old.place, "", what);
+                match lost(&old.spec, &resource.spec).as_slice() {
+                    [] => report.add(Severity::Note, &old.place, "", what),
+                    rules => {
+                        let what =
+                            format!("{what}, and its rules with it: {} no longer holds", rules.join(", "));
+                        report.add(Severity::Warning, &old.place, "", what);
+                    }
+                }
                 *old = resource;
             }
             None => kept.push(resource),
         }
     }
     kept
+}
+
+/// The rules for callers that one says and the other does not.
+fn lost(old: &Spec, new: &Spec) -> Vec<&'static str> {
+    let rules = |spec: &Spec| match spec {
+        Spec::VirtualHostOption(it) | Spec::RouteOption(it) => {
+            let options = &it.options;
+            [options.jwt.as_ref().map(|it| it.field), options.rbac.as_ref().map(|it| it.field)]
+        }
+        _ => [None, None],
+    };
+    rules(old).into_iter().zip(rules(new)).filter_map(|(old, new)| old.filter(|_| new.is_none())).collect()
 }
 
 /// Smaller comes first: exact hosts before patterns before none, longer before shorter; then exact paths before
@@ -92,9 +112,11 @@ impl Compiler<'_> {
             let backends =
                 rule.backends.iter().filter_map(|it| Some((self.backend(id, it, &plan.targets)?, it.weight)));
             let backends: Vec<(usize, u32)> = backends.filter(|(_, weight)| *weight > 0).collect();
-            let access::Access { jwt, rbac } = self.access(id, rule, &options, plan);
+            let own = self.route_options(id, rule);
+            let access::Access { jwt, rbac } = self.access(&own, &options, plan);
+            let enrich = own.ai.map(|it| it.value).filter(|it| *it != Enrich::default());
             let (rewrite, timeout) = (rule.rewrite.clone(), rule.timeout);
-            plan.routes.push(Route { name, matches, rewrite, backends, timeout, jwt, rbac });
+            plan.routes.push(Route { name, matches, rewrite, backends, timeout, jwt, rbac, enrich });
             if rule.backends.is_empty() {
                 self.report.add(
                     Severity::Error,
@@ -197,5 +219,7 @@ fn both(one: Option<&str>, other: Option<&str>) -> Option<Option<String>> {
 
 #[cfg(test)]
 mod access_tests;
+#[cfg(test)]
+mod ai_tests;
 #[cfg(test)]
 mod tests;

@@ -15,13 +15,13 @@ fn file(documents: &[&str]) -> Source {
     Source { name: "a.yaml".into(), text: text.join("---\n") }
 }
 
-fn plan(documents: &[&str]) -> Plan {
+pub fn plan(documents: &[&str]) -> Plan {
     let loaded =
         load(&[file(documents)], &|name| (name == "OPENAI_API_KEY").then(|| "Bearer sk-env".to_owned()));
     loaded.plan.unwrap_or_else(|| panic!("{:#?}", loaded.problems))
 }
 
-fn problems(documents: &[&str]) -> Vec<String> {
+pub fn problems(documents: &[&str]) -> Vec<String> {
     load(&[file(documents)], &|_| None).problems.iter().map(ToString::to_string).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The kinds that are read, each as it is written: defaults filled in, references not yet followed.
 
+pub mod ai;
 pub mod gateway;
 pub mod http_route;
 pub mod jwt;

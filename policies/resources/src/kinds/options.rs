@@ -1,5 +1,8 @@
 //! `VirtualHostOption` and `RouteOption` (gateway.solo.io/v1): policies that hang on gateways and routes.
 
+use policy::written::Enrich;
+
+use super::ai;
 use super::jwt::{self, Staged, Switch};
 use super::rbac::{self, Rbac};
 use crate::node::{Node, Object, Unknown};
@@ -39,6 +42,8 @@ pub struct Options {
     pub switch: Option<Written<Switch>>,
     /// Who may do what.
     pub rbac: Option<Written<Rbac>>,
+    /// What is added to prompts.
+    pub ai: Option<Written<Enrich>>,
 }
 
 /// Something, and where it is written.
@@ -129,6 +134,10 @@ fn options(node: &Node<'_>, what: For, owner: &str) -> Option<Options> {
                 let value = rbac::read(&value)?;
                 once(&mut options.rbac, Written { value, field: "options.rbac", place, owner }, node);
             }
+            ("ai", For::Route) => {
+                let value = ai::read(&value)?;
+                once(&mut options.ai, Written { value, field: "options.ai", place, owner }, node);
+            }
             (harmless, _) if HARMLESS.contains(&harmless) => {
                 value.say(Severity::Note, "changes nothing of what passes, and is skipped");
             }
@@ -158,6 +167,7 @@ impl Options {
         fill(&mut self.jwt, others.jwt.as_ref(), report);
         fill(&mut self.switch, others.switch.as_ref(), report);
         fill(&mut self.rbac, others.rbac.as_ref(), report);
+        fill(&mut self.ai, others.ai.as_ref(), report);
     }
 }
 

@@ -1,0 +1,69 @@
+//! What is done to prompts and answers: `options.ai` of a route.
+
+use policy::written::{DefaultField, Enrich, Json, Message};
+
+use crate::node::{Node, Unknown};
+use crate::problem::Severity;
+
+/// Fields that this version cannot do. To skip one would be to drop a rule.
+const NOT_YET: [&str; 4] = ["promptGuard", "rag", "semanticCache", "backupModels"];
+
+/// Reads `{promptEnrichment, defaults, routeType}`.
+pub fn read(node: &Node<'_>) -> Option<Enrich> {
+    let object = node.object()?;
+    let mut enrich = Enrich::default();
+    if let Some(enrichment) = object.get("promptEnrichment") {
+        let enrichment = enrichment.object()?;
+        enrich.prepend = enrichment.get("prepend").map_or(Some(Vec::new()), |it| messages(&it))?;
+        enrich.append = enrichment.get("append").map_or(Some(Vec::new()), |it| messages(&it))?;
+        enrichment.finish(Unknown::Refuse);
+    }
+    if let Some(defaults) = object.get("defaults") {
+        enrich.defaults = defaults.list()?.iter().map(default).collect::<Option<_>>()?;
+    }
+    if let Some(kind) = object.get("routeType") {
+        kind.choice(&["CHAT", "CHAT_STREAMING"])?;
+        kind.say(Severity::Note, "whether an answer is streamed is the client's choice");
+    }
+    for name in NOT_YET {
+        if let Some(field) = object.get(name) {
+            field.refuse(format!(
+                "{name} is not supported by this version; remove it, because its rules would not be enforced"
+            ));
+        }
+    }
+    object.finish(Unknown::Refuse);
+    Some(enrich)
+}
+
+fn messages(node: &Node<'_>) -> Option<Vec<Message>> {
+    node.list()?.iter().map(message).collect()
+}
+
+fn message(node: &Node<'_>) -> Option<Message> {
+    let object = node.object()?;
+    let role = object.need("role")?;
+    let content = object.need("content")?.text()?;
+    object.finish(Unknown::Refuse);
+    let named = role.text()?;
+    if !["system", "developer", "user", "assistant"].contains(&named.to_ascii_lowercase().as_str()) {
+        role.refuse(format!("`{named}` is no role, expected system, developer, user or assistant"));
+        return None;
+    }
+    Some(Message { role: named.to_ascii_lowercase(), content })
+}
+
+fn default(node: &Node<'_>) -> Option<DefaultField> {
+    let object = node.object()?;
+    let field = object.need("field")?.text()?;
+    // Null is a value here like any other.
+    let value = object.all().into_iter().find(|(name, _)| name == "value");
+    object.get("value");
+    let overrides = object.get("override").map_or(Some(false), |it| it.truth())?;
+    object.finish(Unknown::Refuse);
+    let Some((_, value)) = value else {
+        node.refuse("`value` is missing");
+        return None;
+    };
+    Some(DefaultField { field, value: Json(value.json()?.to_string()), overrides })
+}
