@@ -167,6 +167,23 @@ lab!(the_routes_by_host_name_of_the_readme, |host: Host| {
 });
 
 #[test]
+fn the_policies_of_the_readme_are_sound() {
+    let readme = fs::read_to_string(project::root().join("README.md")).unwrap();
+    let blocks = readme.split("```yaml\n").skip(1).map(|block| block.split("\n```").next().unwrap());
+    let blocks: Vec<&str> = blocks.collect();
+    assert!(blocks.len() >= 3, "only {} policies found", blocks.len());
+    for block in blocks {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("shown.yaml"), block).unwrap();
+        let mut check = Command::new(project::turnpike());
+        check.arg("check").arg("-f").arg(project::root().join("policies/base")).arg("-f").arg(folder.path());
+        let output = check.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{block}\n---\n{said}");
+    }
+}
+
+#[test]
 fn patterns_are_told_apart() {
     for (line, pattern, fit) in [
         ("abc", "abc", true),
