@@ -12,8 +12,8 @@ use rsa::{RsaPrivateKey, pkcs1v15, pss};
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha384, Sha512};
 
-/// The claims of the workshop's Alice, who may use one model of one provider. Printed over several lines, as the
-/// workshop's script does.
+/// The claims of the tour's Alice, who may use one model of one provider. Printed over several lines, as
+/// many scripts do.
 pub const ALICE: &str = r#"{
   "iss": "solo.io",
   "org": "solo.io",
@@ -26,7 +26,7 @@ pub const ALICE: &str = r#"{
   }
 }"#;
 
-/// The claims of the workshop's Bob.
+/// The claims of the tour's Bob.
 pub const BOB: &str = r#"{"iss":"solo.io","org":"solo.io","sub":"bob","team":"ops","llms":{"mistralai":["open-mistral-nemo"]}}"#;
 
 /// Every algorithm that the gateway knows with public keys.
@@ -95,7 +95,7 @@ impl Issuer {
         json!({"keys": [self.jwk(algorithm, kid)]}).to_string()
     }
 
-    /// The RSA public key as PEM, as the workshop's policy has it.
+    /// The RSA public key as PEM, as the tour's policy has it.
     pub fn pem(&self) -> String {
         self.rsa.to_public_key().to_public_key_pem(LineEnding::LF).unwrap()
     }

@@ -1,4 +1,4 @@
-//! `turnpike token sign`: the claims of the workshop's tokens, and any others.
+//! `turnpike token sign`: the claims of the tour's tokens, and any others.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_usual_claims_are_those_of_the_workshop() {
+    fn the_usual_claims_are_those_of_the_tour() {
         assert_eq!(
             claims_of("--key k --sub alice --team dev --llm openai --model gpt-4o-mini").unwrap(),
             json!({"iss": "solo.io", "llms": {"openai": ["gpt-4o-mini"]}, "org": "solo.io", "sub": "alice", "team": "dev"})

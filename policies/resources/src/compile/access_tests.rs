@@ -382,7 +382,7 @@ fn a_principal_s_provider_has_to_be_one_that_is_asked() {
 }
 
 #[test]
-fn the_workshop_s_shapes_need_no_change() {
+fn the_tour_s_shapes_need_no_change() {
     let pem = "-----BEGIN PUBLIC KEY-----\n                MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7\n                6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==\n                -----END PUBLIC KEY-----";
     let document = format!(
         "\n\nkind: VirtualHostOption\nmetadata:\n  name: jwt-provider\n  namespace: ns\nspec:\n  targetRefs:\n  - group: gateway.networking.k8s.io\n    kind: Gateway\n    name: gw\n  options:\n    jwt:\n      providers:\n        selfminted:\n          issuer: solo.io\n          jwks:\n            local:\n              key: |\n                {pem}"

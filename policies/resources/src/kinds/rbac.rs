@@ -17,7 +17,7 @@ pub struct Rbac {
 
 const MATCHERS: [&str; 4] = ["EXACT_STRING", "BOOLEAN", "LIST_CONTAINS", "REGEX_MATCH"];
 
-/// The claim in which tokens of the workshop's form list a provider's models: `llms.<provider>`.
+/// The claim in which tokens of the tour's form list a provider's models: `llms.<provider>`.
 const MODEL_LISTS: &str = "llms";
 
 /// Which claim lists the models that a caller may name.
