@@ -174,17 +174,6 @@ impl Access {
         now: Duration,
     ) -> Result<u32, Objection> {
         provider.expectation.check(token.claims(), now.as_secs()).map_err(Objection::Refused)?;
-        self.verify(i, provider, token, now)
-    }
-
-    /// Checks a signature with the keys of a provider; gives their generation.
-    fn verify(
-        &self,
-        i: usize,
-        provider: &JwtProvider,
-        token: &Token,
-        now: Duration,
-    ) -> Result<u32, Objection> {
         if let Keys::Local(keys) = &provider.keys {
             return keys.verify(token).map(|()| 0).map_err(Objection::Refused);
         }
