@@ -101,6 +101,37 @@ lab!(nothing_is_added_for_a_caller_who_may_not_pass, |host: Host| {
     assert_eq!(provider.requests().len(), 1);
 });
 
+/// The most memory that a process has had, in MiB.
+fn peak(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+lab!(many_small_things_in_a_body_take_no_more_than_their_share_of_memory, |host: Host| {
+    let provider = mock();
+    let option = "ai: {promptEnrichment: {prepend: [{role: system, content: \"Respond with the CSV data only, and with nothing else.\"}]}}, rbac: {policies: {p: {nestedClaimDelimiter: ., principals: [{jwtPrincipal: {claims: {llms.openai: gpt-4o-mini}, matcher: LIST_CONTAINS}}]}}}";
+    let policies = options("RouteOption", "HTTPRoute", "openai", option)
+        + &options("VirtualHostOption", "Gateway", "gw", &local_jwt())
+        + &doors(provider.address());
+    let gateway = Gateway::up(host, &policies);
+    let alice = issuer().token("EdDSA", ALICE);
+    let full = |field: &str, thing: &str| {
+        let things = vec![thing; (8 << 20) / (thing.len() + 1) - 100].join(",");
+        format!(r#"{{"model":"gpt-4o-mini","{field}":[{things}]}}"#)
+    };
+    for (path, body, code) in [
+        ("/openai/v1/completions", full("prompt", r#""""#), "invalid_field"),
+        ("/openai", full("tools", r#"{"a":0}"#), "body_too_large"),
+        ("/openai", full("fallbacks", r#"{"model":"gpt-4o-mini"}"#), "body_too_large"),
+    ] {
+        assert_eq!(gateway.send(&Ask::post(path, body).bearer(&alice)).code(), code);
+        assert_eq!(gateway.send(&Ask::chat("/openai").bearer(&alice)).status, 200);
+    }
+    let peak = peak(gateway.worker_pid());
+    assert!(peak < 400, "{peak} MiB");
+});
+
 lab!(the_tour_s_file_for_prompts, |host: Host| {
     let provider = mock();
     let file = |name: &str| project::root().join("policies").join(name).to_str().unwrap().to_owned();

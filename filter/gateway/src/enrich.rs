@@ -13,6 +13,10 @@ use crate::edits::Edits;
 use crate::path::Operation;
 use crate::reply::{Reason, Reply};
 
+/// As many texts as a completion's list of prompts may have where something is added to each; more than providers take.
+/// What is added takes memory for each of them, and an empty text has three bytes only.
+const MOST_PROMPTS: usize = 2048;
+
 /// A top-level field and its JSON.
 pub type Field<'e> = (&'e str, String);
 
@@ -84,13 +88,13 @@ fn refusal(name: &str, expected: &str) -> Reply {
 }
 
 fn add_to_list(before: &str, after: &str, inside: Range<usize>, document: &Document, edits: &mut Edits) {
-    let comma = if document.is_blank(inside.clone()) || before.is_empty() { "" } else { "," };
+    let empty = document.is_blank(inside.clone());
     if !before.is_empty() {
+        let comma = if empty { "" } else { "," };
         edits.replace(inside.start..inside.start, format!("{before}{comma}"));
     }
-    let empty = document.is_blank(inside.clone()) && before.is_empty();
     if !after.is_empty() {
-        let comma = if empty { "" } else { "," };
+        let comma = if empty && before.is_empty() { "" } else { "," };
         edits.replace(inside.end..inside.end, format!("{comma}{after}"));
     }
 }
@@ -143,6 +147,9 @@ fn add_to_texts(it: &Enrich, document: &Document, edits: &mut Edits) -> Result<(
         Place::List(inside) => {
             let raw = document.raw("prompt").unwrap_or_default();
             let prompts: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
+            if prompts.len() > MOST_PROMPTS {
+                return Err(refusal("prompt", &format!("a list of {MOST_PROMPTS} texts at most")));
+            }
             let start = raw.as_ptr() as usize;
             for prompt in prompts {
                 let text = prompt.get();

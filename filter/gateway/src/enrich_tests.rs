@@ -114,6 +114,23 @@ fn a_completion_s_prompts_get_the_texts() {
 }
 
 #[test]
+fn there_is_an_end_to_the_prompts_that_something_is_added_to() {
+    let prompts = |count: usize| {
+        enriched(
+            BOTH,
+            "/openai/v1/completions",
+            &format!(r#"{{"prompt":[{}]}}"#, vec![r#""""#; count].join(",")),
+        )
+    };
+    assert_eq!(prompts(2048).matches("Last.").count(), 2048);
+    let said = prompts(2049);
+    assert!(
+        said.contains("reply 400 invalid_field") && said.contains("a list of 2048 texts at most"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_has_no_place_for_a_prompt_is_refused_loudly() {
     for (path, body, says) in [
         ("/openai", "{}", "`messages` has to be a list"),

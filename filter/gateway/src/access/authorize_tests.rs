@@ -205,6 +205,25 @@ fn a_body_may_name_the_caller_s_models_only() {
 }
 
 #[test]
+fn there_is_an_end_to_what_models_are_looked_for_in() {
+    let access = restricted();
+    let tools = |count: usize| {
+        format!(r#"{{"model":"gpt-4o-mini","tools":[{}]}}"#, vec![r#"{"a":0}"#; count].join(","))
+    };
+    assert_eq!(posts(&access, "/openai", &tools(100_000)), "passes");
+    let said = posts(&access, "/openai", &tools(140_000));
+    assert_eq!(
+        said,
+        "413 body_too_large: `tools` is longer than 1048576 bytes, and models are looked for in it"
+    );
+    assert_eq!(
+        posts(&self::access(&viewer("", "")), "/openai", &tools(140_000)),
+        "passes",
+        "any model may be used"
+    );
+}
+
+#[test]
 fn a_body_that_is_not_read_could_name_any_model() {
     let access = restricted();
     let lines = |more: &str| {
