@@ -37,6 +37,16 @@ fn registered_claims_are_of_their_types() {
     }
     let good = claims(r#"{"iss":"","sub":"","aud":[],"exp":0,"nbf":1.5,"iat":"whatever","jti":7}"#);
     assert_eq!((good.expires_at(), good.not_before()), (Some(0.0), Some(1.5)));
+    for huge in ["9e15", "1e16", "18446744073709551615", "1e308", "-1e308", "-1e-300"] {
+        for claim in ["exp", "nbf"] {
+            assert_eq!(
+                read(&format!(r#"{{"{claim}":{huge}}}"#)).err(),
+                Some(Refusal::ClaimType(claim)),
+                "{huge}"
+            );
+        }
+    }
+    assert_eq!(claims(r#"{"exp":8999999999999999}"#).expires_at(), Some(8_999_999_999_999_999.0));
     assert_eq!(claims(r#"{"exp":253402300799}"#).expires_at(), Some(253_402_300_799.0));
 }
 
@@ -107,4 +117,22 @@ fn issuer_and_audience_are_compared_exactly() {
     assert_eq!(check(r#"{"iss":"https://a"}"#), Err(Refusal::AudienceNotAllowed));
     assert_eq!(check(r#"{"iss":"b","exp":0,"aud":"z"}"#), Err(Refusal::IssuerUnknown), "the first thing");
     assert_eq!(Expectation::default().check(&claims(r#"{"iss":"any","aud":"any"}"#), 0), Ok(()));
+}
+
+#[test]
+fn the_first_thing_that_is_wrong_is_said() {
+    let expected = Expectation {
+        issuer: Some("a".into()),
+        audiences: vec!["x".into()],
+        clock_skew_seconds: 0,
+        require_expiry: true,
+    };
+    let check = |json: &str| expected.check(&claims(json), 1000);
+    assert_eq!(check(r#"{"iss":"b","nbf":2000,"exp":1,"aud":"z"}"#), Err(Refusal::IssuerUnknown));
+    assert_eq!(check(r#"{"iss":"a","nbf":2000,"exp":1,"aud":"z"}"#), Err(Refusal::NotYetValid));
+    assert_eq!(check(r#"{"iss":"a","nbf":2000,"aud":"z"}"#), Err(Refusal::NotYetValid));
+    assert_eq!(check(r#"{"iss":"a","exp":1,"aud":"z"}"#), Err(Refusal::Expired));
+    assert_eq!(check(r#"{"iss":"a","aud":"z"}"#), Err(Refusal::ExpiryRequired));
+    assert_eq!(check(r#"{"iss":"a","exp":2000,"aud":"z"}"#), Err(Refusal::AudienceNotAllowed));
+    assert_eq!(check(r#"{"iss":"a","nbf":1000,"exp":2000,"aud":["z","x"]}"#), Ok(()));
 }

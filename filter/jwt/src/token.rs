@@ -93,7 +93,9 @@ fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>
     let algorithm = Algorithm::named(name).ok_or(Refusal::AlgorithmUnsupported)?;
     // RFC 7515 section 4.1.11: what is critical and not understood makes a token invalid. Nothing is understood.
     // RFC 7797 section 7: `b64` without `crit` is no better. RFC 7519 section 5.2: `cty` says that a token is inside.
-    let nested = header.get("cty").and_then(Value::as_str).is_some_and(|it| it.eq_ignore_ascii_case("jwt"));
+    // It is a media type, with or without `application/` (RFC 7515 section 4.1.10).
+    let content = header.get("cty").and_then(Value::as_str).map(str::to_ascii_lowercase);
+    let nested = content.is_some_and(|it| ["jwt", "application/jwt"].contains(&it.as_str()));
     if nested || header.contains_key("crit") || header.contains_key("b64") {
         return Err(Refusal::Critical);
     }

@@ -49,6 +49,8 @@ fn three_segments_are_a_token_and_nothing_else_is() {
         &format!("{EXAMPLE}."),
         &format!(".{EXAMPLE}"),
         &format!("{EXAMPLE}.{signature}"),
+        // RFC 7515 section 7.2: the same as JSON.
+        &format!(r#"{{"protected":"{header}","payload":"{claims}","signature":"{signature}"}}"#),
     ] {
         assert_eq!(refusal_of(text), Some(Refusal::Form), "{text}");
     }
@@ -77,19 +79,33 @@ fn a_segment_has_one_spelling_only() {
             assert_eq!(refusal_of(&all.join(".")), Some(refusal), "{spelt}");
         }
     }
-    let unused_bits = token(r#"{"alg":"RS256"}"#, "{}").replace("AAAAAA", "AAAAAB");
-    assert_eq!(refusal_of(&unused_bits), Some(Refusal::SignatureBase64), "unused bits have to be zero");
+    let good = token(r#"{"alg":"RS256","kid":"a"}"#, "{}");
+    assert_eq!(refusal_of(&good), None);
+    for (end, other, refusal) in [
+        ("fQ.", "fR.", Refusal::HeaderBase64),
+        (".e30.", ".e31.", Refusal::ClaimsBase64),
+        (".AAAAAA", ".AAAAAB", Refusal::SignatureBase64),
+    ] {
+        assert!(good.contains(end));
+        assert_eq!(refusal_of(&good.replace(end, other)), Some(refusal), "unused bits have to be zero");
+    }
+    assert_eq!(refusal_of(&good.replace("AAAAAA", "-_-_-_-_")), None, "the alphabet for URLs");
 }
 
 #[test]
 fn a_token_is_as_long_as_the_bound_at_most() {
+    // A segment has 0, 2 or 3 characters more than a multiple of 4.
     let filled = |length: usize| {
-        let short = token(r#"{"alg":"RS256"}"#, "{}");
-        let signature = "A".repeat(6 + length - short.len());
-        short.replace("AAAAAA", &signature)
+        let signed = token(r#"{"alg":"RS256"}"#, "{}").replace("AAAAAA", "");
+        let claims = if (length - signed.len()) % 4 == 1 { "{ }" } else { "{}" };
+        let signed = token(r#"{"alg":"RS256"}"#, claims).replace("AAAAAA", "");
+        let signature = "A".repeat(length - signed.len());
+        format!("{signed}{signature}")
     };
-    let length = (MAX_BYTES - 4..=MAX_BYTES).rev().find(|it| Token::parse(&filled(*it)).is_ok());
-    assert!(length.is_some(), "the longest token is read");
+    for length in [MAX_BYTES - 1, MAX_BYTES] {
+        assert_eq!(filled(length).len(), length);
+        assert_eq!(refusal_of(&filled(length)), None, "{length}");
+    }
     assert_eq!(refusal_of(&filled(MAX_BYTES + 1)), Some(Refusal::TooLong));
     assert_eq!(refusal_of(&"a".repeat(1 << 20)), Some(Refusal::TooLong));
 }
@@ -121,6 +137,7 @@ fn what_a_header_asks_for_and_is_not_done_here_makes_a_token_invalid() {
         (r#""b64":false,"crit":["b64"]"#, Refusal::Critical),
         (r#""cty":"JWT""#, Refusal::Critical),
         (r#""cty":"jwt""#, Refusal::Critical),
+        (r#""cty":"application/JWT""#, Refusal::Critical),
         (r#""jwk":{"kty":"oct","k":"AA"}"#, Refusal::EmbeddedKey),
         (r#""jku":"https://example.com""#, Refusal::EmbeddedKey),
         (r#""x5u":"https://example.com""#, Refusal::EmbeddedKey),

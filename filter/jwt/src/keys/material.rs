@@ -5,8 +5,8 @@ use jwt_compact::AlgorithmSignature;
 use jwt_compact::alg::{Ed25519, Es256, Hs256, Hs256Key, Hs384, Hs384Key, Hs512, Hs512Key, Rsa};
 use p256::ecdsa::VerifyingKey as P256Key;
 use p384::ecdsa::VerifyingKey as P384Key;
-use rsa::RsaPublicKey;
 use rsa::traits::PublicKeyParts as _;
+use rsa::{BigUint, RsaPublicKey};
 
 use super::{KeyProblem, problem};
 use crate::algorithm::Algorithm;
@@ -27,9 +27,10 @@ pub enum Material {
 }
 
 impl Material {
-    /// An RSA key that is strong enough.
-    pub fn rsa(key: RsaPublicKey) -> Result<Material, KeyProblem> {
-        let bits = key.n().bits();
+    /// An RSA key that is strong enough, by its modulus and exponent.
+    pub fn rsa(n: BigUint, e: BigUint) -> Result<Material, KeyProblem> {
+        // The size first: the library has bounds of its own, and says so in other words.
+        let bits = n.bits();
         if bits < LEAST_RSA_BITS {
             return problem(format!(
                 "its RSA modulus has {bits} bits; at least {LEAST_RSA_BITS} are needed (RFC 7518 section 3.3)"
@@ -38,7 +39,10 @@ impl Material {
         if bits > MOST_RSA_BITS {
             return problem(format!("its RSA modulus has {bits} bits; at most {MOST_RSA_BITS} are taken"));
         }
-        Ok(Material::Rsa(key))
+        match RsaPublicKey::new_with_max_size(n, e, MOST_RSA_BITS) {
+            Ok(key) => Ok(Material::Rsa(key)),
+            Err(error) => problem(format!("this is no RSA public key: {error}")),
+        }
     }
 
     /// An Ed25519 key that is a point for which signatures mean something.

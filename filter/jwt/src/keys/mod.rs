@@ -96,6 +96,10 @@ impl KeySet {
 }
 
 #[cfg(test)]
+mod pem_tests;
+#[cfg(test)]
+mod signing_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod vector_tests;

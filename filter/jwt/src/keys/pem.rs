@@ -1,8 +1,8 @@
 //! Keys as PEM (RFC 7468).
 
-use rsa::RsaPublicKey;
-use rsa::pkcs1::DecodeRsaPublicKey as _;
-use rsa::pkcs8::DecodePublicKey as _;
+use rsa::BigUint;
+use rsa::pkcs1;
+use rsa::pkcs8::{DecodePublicKey as _, SubjectPublicKeyInfoRef};
 
 use super::material::Material;
 use super::{Key, KeyProblem, problem};
@@ -21,10 +21,7 @@ pub fn read(text: &str) -> Result<Key, KeyProblem> {
     };
     let material = match label {
         "PUBLIC KEY" => subject_public_key(&der)?,
-        "RSA PUBLIC KEY" => match RsaPublicKey::from_pkcs1_der(&der) {
-            Ok(key) => Material::rsa(key)?,
-            Err(error) => return problem(format!("this is no RSA public key: {error}")),
-        },
+        "RSA PUBLIC KEY" => rsa_public_key(&der)?,
         "CERTIFICATE" => {
             return problem(
                 "this is a certificate: take the public key out of it (`openssl x509 -pubkey -noout`)",
@@ -43,8 +40,11 @@ pub fn read(text: &str) -> Result<Key, KeyProblem> {
 
 /// A key of any kind (RFC 5280 section 4.1, `SubjectPublicKeyInfo`).
 fn subject_public_key(der: &[u8]) -> Result<Material, KeyProblem> {
-    if let Ok(key) = RsaPublicKey::from_public_key_der(der) {
-        return Material::rsa(key);
+    if let Ok(key) = SubjectPublicKeyInfoRef::try_from(der)
+        && key.algorithm == pkcs1::ALGORITHM_ID
+        && let Some(numbers) = key.subject_public_key.as_bytes()
+    {
+        return rsa_public_key(numbers);
     }
     if let Ok(key) = p256::ecdsa::VerifyingKey::from_public_key_der(der) {
         return Ok(Material::P256(key));
@@ -56,4 +56,15 @@ fn subject_public_key(der: &[u8]) -> Result<Material, KeyProblem> {
         return Material::ed25519(key);
     }
     problem("this is a public key of a kind that is not known here: expected RSA, P-256, P-384 or Ed25519")
+}
+
+/// Two numbers (RFC 8017 appendix A.1.1). The library reads no key of more than 4096 bits whole, and does not say why.
+fn rsa_public_key(der: &[u8]) -> Result<Material, KeyProblem> {
+    match pkcs1::RsaPublicKey::try_from(der) {
+        Ok(key) => {
+            let number = |it: pkcs1::UintRef<'_>| BigUint::from_bytes_be(it.as_bytes());
+            Material::rsa(number(key.modulus), number(key.public_exponent))
+        }
+        Err(error) => problem(format!("this is no RSA public key: {error}")),
+    }
 }

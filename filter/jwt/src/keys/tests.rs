@@ -125,6 +125,8 @@ fn a_weak_or_broken_key_is_refused() {
             "key 1: this is a private key, which has no business here",
         ),
         (jwk(P256, json!({"kid": 7})).to_string(), "key 1: `kid` has to be a string"),
+        (jwk(P256, json!({"key_ops": "verify"})).to_string(), "key 1: `key_ops` has to be a list"),
+        (jwk(P256, json!({"use": ["sig"]})).to_string(), "key 1: `use` has to be a string"),
         (r#"{"keys":[{"kid":"a"}]}"#.to_owned(), "key 1 (`a`): `kty` is missing"),
     ] {
         assert!(problem(&text).starts_with(says), "{says}\n{}", problem(&text));
@@ -198,6 +200,32 @@ fn a_token_is_tried_with_the_keys_of_its_name_and_algorithm() {
     assert_eq!(verify(&set(&many).unwrap(), SIGNED), Ok(()));
     let too_many = [vec![stranger; 8], vec![named("b")]].concat();
     assert_eq!(verify(&set(&too_many).unwrap(), SIGNED), Err(Refusal::SignatureInvalid));
+}
+
+#[test]
+fn a_key_with_an_algorithm_is_for_that_one_only() {
+    let header = |alg: &str| format!("{}.e30.AAAA", BASE64.encode(format!(r#"{{"alg":"{alg}"}}"#)));
+    let any = set(&[rsa(2048)]).unwrap();
+    let one = set(&[jwk(&rsa(2048).to_string(), json!({"alg": "PS256"}))]).unwrap();
+    for alg in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"] {
+        assert_eq!(verify(&any, &header(alg)), Err(Refusal::SignatureInvalid), "{alg}");
+        let of_one = if alg == "PS256" { Refusal::SignatureInvalid } else { Refusal::UnknownKey };
+        assert_eq!(verify(&one, &header(alg)), Err(of_one), "{alg}");
+    }
+    for alg in ["HS256", "HS384", "HS512", "ES256", "ES384", "EdDSA"] {
+        assert_eq!(verify(&any, &header(alg)), Err(Refusal::UnknownKey), "{alg}");
+    }
+}
+
+#[test]
+fn of_several_keys_with_one_name_each_is_tried() {
+    let stranger = jwk(ED25519, json!({"kid": "a"}));
+    let other = jwk(
+        P256,
+        json!({"kid": "a", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}),
+    );
+    let keys = set(&[stranger, other, jwk(P256, json!({"kid": "a"}))]).unwrap();
+    assert_eq!(verify(&keys, SIGNED), Ok(()));
 }
 
 #[test]

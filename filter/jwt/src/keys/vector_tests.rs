@@ -31,7 +31,7 @@ const BILBO: &str = r#"{"kty":"RSA","kid":"bilbo.baggins@hobbiton.example","use"
 const DANGEROUS: &str = "SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
 
 /// Texts that are signed and are no tokens: a key, an algorithm, a header, what is signed, the signature.
-const SIGNATURES: [(&str, Algorithm, &str, &str, &str); 3] = [
+const SIGNATURES: [(&str, Algorithm, &str, &str, &str); 6] = [
     // RFC 7520 section 4.1.
     (
         BILBO,
@@ -56,7 +56,34 @@ const SIGNATURES: [(&str, Algorithm, &str, &str, &str); 3] = [
         "RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc",
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
     ),
+    // RFC 7520 section 4.4. Section 4.3 is ES512, which is not known here.
+    (
+        r#"{"kty":"oct","kid":"018c0ae5-4d9b-471b-bfd6-eef314bc7037","use":"sig","alg":"HS256","k":"hJtXIZ2uSN5kbQfbtTNWbpdmhkV8FJG-Onbc6mxCcYg"}"#,
+        Algorithm::Hs256,
+        "eyJhbGciOiJIUzI1NiIsImtpZCI6IjAxOGMwYWU1LTRkOWItNDcxYi1iZmQ2LWVlZjMxNGJjNzAzNyJ9",
+        DANGEROUS,
+        "s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0",
+    ),
+    // Wycheproof, json_web_signature_test.json, test 1.
+    (
+        r#"{"kty":"oct","kid":"kid-aes-sign","use":"sig","alg":"HS256","k":"-ebuDNsVZ2iJtoZ-akfXTSCt4UO2cruLCsbWlBinggE"}"#,
+        Algorithm::Hs256,
+        "eyJhbGciOiJIUzI1NiIsImtpZCI6ImtpZC1hZXMtc2lnbiJ9",
+        "Zm9v",
+        "TD37p4c_0jmreSrBSDmE0F3mYSPtkZ3WrSyI5wb_KTg",
+    ),
+    // Test 18 of it.
+    (
+        WYCHEPROOF_P256,
+        Algorithm::Es256,
+        "eyJhbGciOiJFUzI1NiIsImtpZCI6ImtpZC1lYy1zaWduIn0",
+        "Zm9v",
+        "5cA0OHyMP7ezamUd5c9kV-FrGxdx4hbGXOdplQkutrqWrte5P-pAvsE3Ve6xSyU3YDQwUHjVVOtvcrEbbnZ8yA",
+    ),
 ];
+
+/// Wycheproof, json_web_signature_test.json: the key of its group `es256`.
+const WYCHEPROOF_P256: &str = r#"{"kty":"EC","crv":"P-256","kid":"kid-ec-sign","use":"sig","alg":"ES256","x":"04N0xi21hshyvBp7I167sbE_bXqyqkAPfefdklMO7wY","y":"UI8exy-C06a7DUnjIdENkxeFtHM4-l_41LqEw9nVgmw"}"#;
 
 fn keys(jwk: &str) -> KeySet {
     KeySet::read(jwk).unwrap()
@@ -171,4 +198,37 @@ fn es384_is_known_though_the_library_does_not_have_it() {
     assert_eq!(verifies(&jwk, &token(&[0; 96])), Err(Refusal::SignatureInvalid));
     assert_eq!(verifies(&jwk, &token(&changed[..95])), Err(Refusal::SignatureInvalid));
     assert_eq!(verifies(&jwk, &token(signature.to_der().as_bytes())), Err(Refusal::SignatureInvalid), "DER");
+}
+
+#[test]
+fn es384_is_what_the_standard_of_its_signatures_says() {
+    // RFC 6979 appendix A.2.6: the message "sample" with SHA-384. The RFCs of tokens have no example of it.
+    let jwk = r#"{"kty":"EC","crv":"P-384","x":"7DpOQVtOGaRWhhgCn0J_pdqai8SukuAuBqrlKGswDGTe-PDqkFWGYGSiVFFUgLwT","y":"gBXZty19VyROqO-awMYhiWcIpZNn-d-59UyoSz8cnbEoiyMcOuDU_nNE_SUzJkcg"}"#;
+    let signature = BASE64
+        .decode("lO27kqXsuKrUc25WxpGRaz-IFAZmzp-nPWTE6pWtEzyBpkgVLkSs-W423R6A-r5Gme9K6xXxeM6h_kDbJgMTjxMOdAoZYkUmIDtjUdCjqU-jKcFFeG5nnnuCxxo4YorI")
+        .unwrap();
+    let material = &keys(jwk).keys[0].material;
+    assert!(material.verifies(Algorithm::Es384, b"sample", &signature));
+    assert!(!material.verifies(Algorithm::Es384, b"simple", &signature));
+    for at in 0..96 {
+        let mut changed = signature.clone();
+        changed[at] ^= 1;
+        assert!(!material.verifies(Algorithm::Es384, b"sample", &changed), "at {at}");
+    }
+}
+
+#[test]
+fn published_forgeries_are_refused() {
+    // Wycheproof, json_web_signature_test.json, test 31: HS256 with the bytes of the public key.
+    let header = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImtpZC1lYy1zaWduIn0";
+    let mac = BASE64.decode("TgWtz2FIRukBQ_mA5sgHa0Ybtgn7bl-YBPAi7Z0XdHU").unwrap();
+    let material = &keys(WYCHEPROOF_P256).keys[0].material;
+    for algorithm in [Algorithm::Hs256, Algorithm::Es256] {
+        assert!(!material.verifies(algorithm, format!("{header}.Zm9v").as_bytes(), &mac));
+    }
+    let token = format!("{header}.e30.TgWtz2FIRukBQ_mA5sgHa0Ybtgn7bl-YBPAi7Z0XdHU");
+    assert_eq!(verifies(WYCHEPROOF_P256, &token), Err(Refusal::UnknownKey));
+    // Test 32: the token brings the key that it is signed with.
+    let embedded = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImtpZC1lYy1zaWduIiwiandrIjp7Imt0eSI6IkVDIiwia2lkIjoia2lkLWVjLXNpZ24iLCJ1c2UiOiJzaWciLCJhbGciOiJFUzI1NiIsIngiOiJNZG5UWkRJaERKYmZBU2RGcWFtY3BPMkNoOUdOS0sybTBNUWxoNDAyU3BvIiwieSI6Ijdhdko0bHFfV3l4LW5MUERCUTJZcHl0dUh5TWlvMDdCVXl2bDNqYUMtMVkiLCJjcnYiOiJQLTI1NiJ9fQ.Zm9v.4jmsollQD8ZxvySzXYnIEYA4fwaZi2ZbC0aI1J4LYmW2Bn31NhKdjms2N6o51Dff5-InWXQF9m45VtTexl6yjg";
+    assert_eq!(verifies(WYCHEPROOF_P256, embedded), Err(Refusal::EmbeddedKey));
 }
