@@ -1,0 +1,75 @@
+//! Recognisers for what everybody has: patterns that find candidates, and checks that tell the real ones.
+
+use std::ops::Range;
+
+/// Something that is recognised without a pattern of one's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Builtin {
+    /// Payment card numbers.
+    CreditCard,
+    /// Social security numbers of the United States.
+    Ssn,
+    /// Addresses of electronic mail.
+    Email,
+    /// Telephone numbers.
+    PhoneNumber,
+    /// International bank account numbers (ISO 13616).
+    Iban,
+    /// IPv4 and IPv6 addresses.
+    IpAddress,
+    /// Keys of well-known services, by their prefixes.
+    ApiKey,
+}
+
+/// A pattern that finds candidates, and what tells which of them are real.
+#[derive(Debug)]
+pub struct Candidate {
+    /// A regular expression with a longest match. It may take in what stands before and after, where that matters.
+    pub pattern: &'static str,
+    /// Given a match of the pattern: which part of it is the thing itself, if it is one at all.
+    pub check: fn(&str) -> Option<Range<usize>>,
+}
+
+impl Builtin {
+    /// All of them.
+    pub const ALL: [Builtin; 7] = [
+        Builtin::CreditCard,
+        Builtin::Ssn,
+        Builtin::Email,
+        Builtin::PhoneNumber,
+        Builtin::Iban,
+        Builtin::IpAddress,
+        Builtin::ApiKey,
+    ];
+
+    /// The name in policies, logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Builtin::CreditCard => "CREDIT_CARD",
+            Builtin::Ssn => "SSN",
+            Builtin::Email => "EMAIL",
+            Builtin::PhoneNumber => "PHONE_NUMBER",
+            Builtin::Iban => "IBAN",
+            Builtin::IpAddress => "IP_ADDRESS",
+            Builtin::ApiKey => "API_KEY",
+        }
+    }
+
+    /// What stands in its place, as Presidio names it.
+    pub fn placeholder(self) -> &'static str {
+        match self {
+            Builtin::CreditCard => "<CREDIT_CARD>",
+            Builtin::Ssn => "<US_SSN>",
+            Builtin::Email => "<EMAIL_ADDRESS>",
+            Builtin::PhoneNumber => "<PHONE_NUMBER>",
+            Builtin::Iban => "<IBAN_CODE>",
+            Builtin::IpAddress => "<IP_ADDRESS>",
+            Builtin::ApiKey => "<API_KEY>",
+        }
+    }
+
+    /// Each is looked for on its own.
+    pub fn candidates(self) -> &'static [Candidate] {
+        &[]
+    }
+}

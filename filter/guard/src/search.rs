@@ -1,0 +1,265 @@
+//! One program's search through a text that is still coming: which matches there are, and from where on there may yet
+//! be one.
+//!
+//! The automaton is run as a list of threads in the order of their priority (Pike), as leftmost-first matching wants
+//! it: a thread of an earlier start comes before one of a later start, and the first to match cuts off all that come
+//! after it. What an assertion such as `\b` or `$` says depends on the next byte, so threads are taken through
+//! assertions only once that byte is there, or the end is.
+
+use std::ops::Range;
+
+use regex_automata::nfa::thompson::State;
+use regex_automata::util::look::Look;
+use regex_automata::util::primitives::StateID;
+
+use crate::program::Program;
+
+/// The end of a text that has come so far, and what came before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Window<'t> {
+    /// The text from `base` on.
+    pub text: &'t str,
+    /// How many bytes came before.
+    pub base: usize,
+    /// The last of these.
+    pub before: Option<u8>,
+    /// Whether nothing comes after.
+    pub end: bool,
+}
+
+/// Where a program stands.
+#[derive(Debug, Default)]
+pub struct Search {
+    /// The next byte that it takes.
+    at: usize,
+    /// In the order of priority. Not yet taken through assertions.
+    threads: Vec<Thread>,
+    /// The best match so far of the threads that are left, and of those that are gone.
+    found: Option<Range<usize>>,
+}
+
+/// A way through the automaton that may become a match.
+#[derive(Debug, Clone, Copy)]
+struct Thread {
+    state: StateID,
+    start: usize,
+}
+
+/// Memory that a step needs, shared by all searches of a text.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Threads that wait for a byte, in the order of priority.
+    ready: Vec<Thread>,
+    stack: Vec<StateID>,
+    /// The step in which each state was last seen.
+    seen: Vec<u32>,
+    step: u32,
+}
+
+impl Window<'_> {
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.text.as_bytes().get(at.checked_sub(self.base)?).copied()
+    }
+
+    fn byte_before(&self, at: usize) -> Option<u8> {
+        if at == self.base { self.before } else { self.byte(at.checked_sub(1)?) }
+    }
+
+    /// Where the text ends that has come.
+    pub fn limit(&self) -> usize {
+        self.base + self.text.len()
+    }
+}
+
+impl Search {
+    /// A search that begins somewhere.
+    pub fn from(at: usize) -> Search {
+        Search { at, ..Search::default() }
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.threads.is_empty() && self.found.is_none()
+    }
+
+    /// No match that is yet to be found begins before this.
+    pub fn frontier(&self) -> usize {
+        let threads = self.threads.iter().map(|thread| thread.start);
+        threads.chain(self.found.as_ref().map(|it| it.start)).min().unwrap_or(self.at)
+    }
+
+    /// Passes over text in which no match can begin.
+    pub fn skip_to(&mut self, at: usize) {
+        if self.is_idle() {
+            self.at = at;
+        }
+    }
+
+    /// Goes on through what has come, up to the next match.
+    pub fn next(
+        &mut self,
+        program: &Program,
+        window: &Window<'_>,
+        scratch: &mut Scratch,
+    ) -> Option<Range<usize>> {
+        loop {
+            if self.is_idle() && !self.seek(program, window) {
+                return None;
+            }
+            let next = window.byte(self.at);
+            if next.is_none() && !window.end {
+                return None;
+            }
+            self.close(program, window, next, scratch);
+            let aged = self.take(program, next, scratch);
+            if let Some(start) = aged.filter(|start| self.found.as_ref().is_none_or(|it| it.start > *start)) {
+                // What has grown too old may have stood for younger ones.
+                self.restart(start + char_len(window, start));
+            } else if self.threads.is_empty() {
+                let Some(found) = self.found.take() else { continue };
+                let relative = found.start.saturating_sub(window.base)..found.end.saturating_sub(window.base);
+                match program.checked(window.text, relative) {
+                    Ok(part) => {
+                        let part = window.base + part.start..window.base + part.end;
+                        self.restart(part.end);
+                        return Some(part);
+                    }
+                    Err(next) => self.restart(window.base + next),
+                }
+            }
+        }
+    }
+
+    fn restart(&mut self, at: usize) {
+        self.threads.clear();
+        self.found = None;
+        self.at = at;
+    }
+
+    /// Goes to the next byte that a match can begin with. False if there is none.
+    fn seek(&mut self, program: &Program, window: &Window<'_>) -> bool {
+        let rest = window.text.as_bytes().get(self.at.saturating_sub(window.base)..).unwrap_or_default();
+        let begins = |byte: &u8| program.first.get(usize::from(*byte)).copied().unwrap_or(true);
+        match rest.iter().position(begins) {
+            Some(skipped) => self.at += skipped,
+            None => self.at = window.limit(),
+        }
+        self.at < window.limit()
+    }
+
+    /// Takes all threads through assertions and alternatives, adds one that begins here, and notes a match.
+    fn close(&mut self, program: &Program, window: &Window<'_>, next: Option<u8>, scratch: &mut Scratch) {
+        scratch.begin(program);
+        let before = window.byte_before(self.at);
+        let fresh = Thread { state: program.start(), start: self.at };
+        let begins = self.found.is_none() && next.is_some();
+        for thread in self.threads.drain(..).chain(begins.then_some(fresh)) {
+            if scratch.follow(program, thread, before, next) {
+                self.found = Some(thread.start..self.at);
+                break;
+            }
+        }
+    }
+
+    /// Takes a byte. Gives the start of the first thread for which a match would become too long by it.
+    fn take(&mut self, program: &Program, next: Option<u8>, scratch: &mut Scratch) -> Option<usize> {
+        self.threads.clear();
+        let byte = next?;
+        let mut aged = None;
+        for thread in &scratch.ready {
+            let state = match program.state(thread.state) {
+                State::ByteRange { trans } => trans.matches_byte(byte).then_some(trans.next),
+                State::Sparse(it) => it.matches_byte(byte),
+                State::Dense(it) => it.matches_byte(byte),
+                State::Look { .. }
+                | State::Union { .. }
+                | State::BinaryUnion { .. }
+                | State::Capture { .. }
+                | State::Fail
+                | State::Match { .. } => None,
+            };
+            let Some(state) = state else { continue };
+            if self.at + 1 - thread.start > program.longest {
+                aged = aged.or(Some(thread.start));
+            } else {
+                self.threads.push(Thread { state, start: thread.start });
+            }
+        }
+        self.at += 1;
+        aged
+    }
+}
+
+impl Scratch {
+    fn begin(&mut self, program: &Program) {
+        self.ready.clear();
+        if self.seen.len() < program.states() {
+            self.seen.resize(program.states(), 0);
+        }
+        self.step = self.step.wrapping_add(1);
+        if self.step == 0 {
+            self.seen.fill(0);
+            self.step = 1;
+        }
+    }
+
+    /// Everything that a thread leads to without taking a byte. True if that is a match, and nothing of lower priority
+    /// counts.
+    fn follow(&mut self, program: &Program, thread: Thread, before: Option<u8>, next: Option<u8>) -> bool {
+        self.stack.clear();
+        self.stack.push(thread.state);
+        while let Some(state) = self.stack.pop() {
+            match self.seen.get_mut(state.as_usize()) {
+                Some(seen) if *seen != self.step => *seen = self.step,
+                _ => continue,
+            }
+            match program.state(state) {
+                State::ByteRange { .. } | State::Sparse(_) | State::Dense(_) => {
+                    self.ready.push(Thread { state, start: thread.start });
+                }
+                State::Look { look, next: then } => {
+                    if holds(*look, before, next) {
+                        self.stack.push(*then);
+                    }
+                }
+                State::Capture { next: then, .. } => self.stack.push(*then),
+                State::Union { alternates } => self.stack.extend(alternates.iter().rev()),
+                State::BinaryUnion { alt1, alt2 } => self.stack.extend([*alt2, *alt1]),
+                State::Fail => {}
+                State::Match { .. } => return true,
+            }
+        }
+        false
+    }
+}
+
+/// Whether an assertion holds between two bytes, or at an end of the text.
+fn holds(look: Look, before: Option<u8>, next: Option<u8>) -> bool {
+    let word = |byte: Option<u8>| byte.is_some_and(|it| it.is_ascii_alphanumeric() || it == b'_');
+    match look {
+        Look::Start => before.is_none(),
+        Look::End => next.is_none(),
+        Look::StartLF => before.is_none_or(|it| it == b'\n'),
+        Look::EndLF => next.is_none_or(|it| it == b'\n'),
+        Look::WordAscii => word(before) != word(next),
+        Look::WordAsciiNegate => word(before) == word(next),
+        Look::WordStartAscii => !word(before) && word(next),
+        Look::WordEndAscii => word(before) && !word(next),
+        Look::WordStartHalfAscii => !word(before),
+        Look::WordEndHalfAscii => !word(next),
+        // Refused or replaced where patterns are read.
+        Look::StartCRLF
+        | Look::EndCRLF
+        | Look::WordUnicode
+        | Look::WordUnicodeNegate
+        | Look::WordStartUnicode
+        | Look::WordEndUnicode
+        | Look::WordStartHalfUnicode
+        | Look::WordEndHalfUnicode => false,
+    }
+}
+
+fn char_len(window: &Window<'_>, at: usize) -> usize {
+    let rest = at.checked_sub(window.base).and_then(|at| window.text.get(at..));
+    rest.and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
+}
