@@ -8,6 +8,7 @@
 pub mod access;
 mod check;
 pub mod enrich;
+pub mod guard;
 mod secret;
 pub mod written;
 
@@ -68,6 +69,8 @@ pub struct Route {
     pub rbac: Option<access::Rbac>,
     /// What is added to its requests.
     pub enrich: Option<enrich::Enrich>,
+    /// What its prompts and answers may say.
+    pub guard: guard::Guard,
 }
 
 /// A host and a path.

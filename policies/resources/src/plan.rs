@@ -54,6 +54,8 @@ pub struct Route {
     pub rbac: Option<written::Rbac>,
     /// What is added to its requests.
     pub enrich: Option<written::Enrich>,
+    /// What its prompts and answers may say.
+    pub guard: Option<written::Guard>,
 }
 
 /// A host and a path that a route takes.
@@ -132,6 +134,7 @@ impl Plan {
             jwt: route.jwt.clone(),
             rbac: route.rbac.clone(),
             enrich: route.enrich.clone(),
+            guard: route.guard.clone(),
         });
         written::Plugin::Downstream(written::Gateway {
             routes: routes.collect(),

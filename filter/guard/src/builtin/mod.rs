@@ -1,5 +1,13 @@
 //! Recognisers for what everybody has: patterns that find candidates, and checks that tell the real ones.
 
+mod api_key;
+mod credit_card;
+mod email;
+mod iban;
+mod ip_address;
+mod phone_number;
+mod ssn;
+
 use std::ops::Range;
 
 /// Something that is recognised without a pattern of one's own.
@@ -70,6 +78,41 @@ impl Builtin {
 
     /// Each is looked for on its own.
     pub fn candidates(self) -> &'static [Candidate] {
-        &[]
+        match self {
+            Builtin::CreditCard => &credit_card::CANDIDATES,
+            Builtin::Ssn => &ssn::CANDIDATES,
+            Builtin::Email => &email::CANDIDATES,
+            Builtin::PhoneNumber => &phone_number::CANDIDATES,
+            Builtin::Iban => &iban::CANDIDATES,
+            Builtin::IpAddress => &ip_address::CANDIDATES,
+            Builtin::ApiKey => &api_key::CANDIDATES,
+        }
     }
 }
+
+/// Whether what stands before `rest` is only the beginning of something longer: of a word, of a number, of a fraction,
+/// or of parts held together by dashes, as in a UUID. Letters beyond ASCII end it: not all scripts put blanks between
+/// words.
+fn goes_on(rest: &str) -> bool {
+    let mut characters = rest.chars();
+    let (next, after) = (characters.next(), characters.next());
+    match next {
+        Some('.') => after.is_some_and(|c| c.is_ascii_digit()),
+        Some('-') => after.is_some_and(|c| c.is_ascii_alphanumeric()),
+        Some(next) => next.is_ascii_alphanumeric() || next == '_',
+        None => false,
+    }
+}
+
+/// Whether `rest` begins with a blank and a digit, as the next number of a row does.
+fn is_spaced_digit(rest: &str) -> bool {
+    rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+#[path = "testing.rs"]
+mod testing;
+
+#[cfg(test)]
+#[path = "mod_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 
 mod access;
 mod enrich;
+mod guard;
 
 use crate::{
     Attempt, Credential, DEFAULT_MAX_REQUEST_BYTES, Gateway, Match, PathMatch, Plugin, Problem, Rewrite,
@@ -90,7 +91,8 @@ impl Report<'_> {
         let jwt = self.jwt_rules(&format!("{at}.jwt"), it.jwt, providers);
         let rbac = it.rbac.map(|rbac| self.rbac(&format!("{at}.rbac"), rbac, providers));
         let enrich = it.enrich.map(|it| self.enrich(&format!("{at}.enrich"), it));
-        Route { name: it.name, matches, rewrite: it.rewrite, attempt, jwt, rbac, enrich }
+        let guard = it.guard.map(|it| self.guard(&format!("{at}.guard"), it)).unwrap_or_default();
+        Route { name: it.name, matches, rewrite: it.rewrite, attempt, jwt, rbac, enrich, guard }
     }
 
     fn route_match(&mut self, at: &str, it: written::Match) -> Match {
@@ -164,5 +166,7 @@ impl Report<'_> {
 
 #[cfg(test)]
 mod access_tests;
+#[cfg(test)]
+mod guard_tests;
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 mod access;
 mod enrich;
+mod guard;
 
 pub use access::*;
 pub use enrich::*;
+pub use guard::*;
 
 /// Which of its two jobs this instance of the module has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +90,9 @@ pub struct Route {
     /// What is added to its requests. Absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrich: Option<Enrich>,
+    /// What its prompts and answers may say. Absent: anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 /// A host and a path; both have to fit.

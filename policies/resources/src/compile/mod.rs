@@ -116,7 +116,7 @@ impl Compiler<'_> {
             let access::Access { jwt, rbac } = self.access(&own, &options, plan);
             let enrich = own.ai.map(|it| it.value).filter(|it| *it != Enrich::default());
             let (rewrite, timeout) = (rule.rewrite.clone(), rule.timeout);
-            plan.routes.push(Route { name, matches, rewrite, backends, timeout, jwt, rbac, enrich });
+            plan.routes.push(Route { name, matches, rewrite, backends, timeout, jwt, rbac, enrich, guard: None });
             if rule.backends.is_empty() {
                 self.report.add(
                     Severity::Error,
