@@ -58,7 +58,7 @@ static KINDS: [Kind; 33] = [
     kind("lin_api_", 32, is_alphanumeric),
 ];
 
-/// A key has at least this many letters and digits in a row; names tied by dashes, as of classes in style sheets, do not.
+/// A key has at least this many letters and digits in a row; names tied by dashes, as in style sheets, do not.
 const FEWEST_IN_A_ROW: usize = 12;
 /// No name is that long after such a prefix; what is shorter must have a digit.
 const ENOUGH: usize = 32;
@@ -98,14 +98,6 @@ fn after_context(matched: &str) -> Option<usize> {
     matched.find(|c: char| c.is_ascii_alphanumeric())
 }
 
-/// Three parts with dots between them; a fourth is a word of the text.
-fn web_token(matched: &str) -> Option<Range<usize>> {
-    let start = after_context(matched)?;
-    let token = matched.get(start..)?;
-    let length = token.match_indices('.').nth(2).map_or(token.len(), |(dot, _)| dot);
-    Some(start..start + token.get(..length)?.trim_end_matches('.').len())
-}
-
 fn prefixed(matched: &str) -> Option<Range<usize>> {
     let start = after_context(matched)?;
     let key = matched.get(start..)?;
@@ -114,17 +106,7 @@ fn prefixed(matched: &str) -> Option<Range<usize>> {
             .filter(|body| body.get(..kind.fewest).is_some_and(|body| body.bytes().all(kind.of)))
             .is_some_and(|body| is_random(body) && (kind.fewest >= ENOUGH || has_digit(body)))
     });
-    is_key.then(|| start..matched.len())
-}
-
-/// The first line, and what follows it unless that is prose about such lines.
-fn private_key(matched: &str) -> Option<Range<usize>> {
-    let begin = "-----BEGIN ".len();
-    let line = begin + matched.get(begin..)?.find("-----")? + "-----".len();
-    let mut words =
-        matched.get(line..)?.split(|c: char| c.is_ascii_whitespace() || c == '\\').filter(|w| !w.is_empty());
-    let encoded = words.take(3).any(|word| word.len() >= 16 || word.ends_with(':'));
-    Some(0..if encoded { matched.trim_end().len() } else { line })
+    is_key.then_some(start..matched.len())
 }
 
 fn fixed(matched: &str) -> Option<Range<usize>> {
@@ -140,8 +122,26 @@ fn fixed(matched: &str) -> Option<Range<usize>> {
     (!goes_on && is_random(key)).then(|| start..start + length)
 }
 
-/// Whether it can have been drawn by lot: it has letters and digits in a long row, and it is not made of a few of them as
-/// `sk-xxxxxxxxxxxx` is.
+/// Three parts with dots between them; a fourth is a word of the text.
+fn web_token(matched: &str) -> Option<Range<usize>> {
+    let start = after_context(matched)?;
+    let token = matched.get(start..)?;
+    let length = token.match_indices('.').nth(2).map_or(token.len(), |(dot, _)| dot);
+    Some(start..start + token.get(..length)?.trim_end_matches('.').len())
+}
+
+/// The first line, and what follows it unless that is prose about such lines.
+fn private_key(matched: &str) -> Option<Range<usize>> {
+    let begin = "-----BEGIN ".len();
+    let line = begin + matched.get(begin..)?.find("-----")? + "-----".len();
+    let words =
+        matched.get(line..)?.split(|c: char| c.is_ascii_whitespace() || c == '\\').filter(|w| !w.is_empty());
+    let encoded = words.take(3).any(|word| word.len() >= 16 || word.ends_with(':'));
+    Some(0..if encoded { matched.trim_end().len() } else { line })
+}
+
+/// Whether it can have been drawn by lot: it has letters and digits in a long row, and not the same few of them as
+/// `sk-xxxxxxxxxxxx` has.
 fn is_random(key: &str) -> bool {
     let in_a_row = key.split(['-', '_', '.']).map(str::len).max().unwrap_or_default();
     let mut seen = [false; 128];

@@ -10,8 +10,8 @@ const MOST: u32 = 19;
 /// The fewest that are looked for.
 const FEWEST: u32 = 13;
 
-/// Each pattern takes as many digits as there may be, and two characters more; the check then tries every length. So one
-/// search finds both a card of nineteen digits and one of sixteen with its verification code behind it.
+/// Each pattern takes as many digits as there may be, and two characters more; the check then tries every length. So
+/// one search finds both a card of nineteen digits and one of sixteen with its verification code behind it.
 pub static CANDIDATES: [Candidate; 2] = [
     // As cards are printed. A dot before is the end of a word but not the point of a fraction; a dash before does not
     // continue other digits. A comma may stand after a digit: columns of a table do.

@@ -41,8 +41,8 @@ fn local_start(before: &str) -> Option<usize> {
     ((1..=LONGEST_LOCAL).contains(&local.len()) && !local.ends_with('.')).then(|| before.len() - local.len())
 }
 
-/// How far the domain reaches: to the last label that can be a top-level one. What follows it is the end of a sentence, or
-/// a word tied to it by a dash.
+/// How far the domain reaches: to the last label that can be a top-level one. What follows it is the end of a sentence,
+/// or a word tied to it by a dash.
 fn domain_length(domain: &str) -> Option<usize> {
     let (mut at, mut length) = (0, None);
     for label in domain.split('.') {

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 pub static CANDIDATES: [Candidate; 2] = [
-    // One address, or the first and the last of a range: a dash in front of an address is otherwise that in the name of a
-    // package, a letter and a slash those of a browser, and two signs of comparison those of a requirement.
+    // One address, or the first and the last of a range: a dash in front is otherwise that in the name of a package, a
+    // letter and a slash those of a browser, and two signs of comparison those of a requirement.
     Candidate {
         pattern: concat!(
             "(?:\\A/?|[^0-9A-Za-z_./=-]|[^0-9A-Za-z]/|[^!<=>~]=)",
@@ -78,9 +78,9 @@ fn version_6(matched: &str) -> Option<Range<usize>> {
     (someone && (ended.is_some() || !goes_on(rest))).then(|| start..start + text.len())
 }
 
-/// Programs are full of what could be addresses: `dead::beef` in C++, `[1::2]` in Python, and identifiers of eight bytes
-/// in pairs of digits. An address has three groups or more, or it begins as all do that are given to anybody, and has
-/// a decimal digit as well, which few names have.
+/// Programs are full of what could be addresses: `dead::beef` in C++, `[1::2]` in Python, identifiers of eight bytes in
+/// pairs of digits. An address has three groups or more, or it begins as all do that are given to anybody and has a
+/// decimal digit as well, which few names have.
 fn is_written_as_address(text: &str) -> bool {
     let groups = || text.split(':').filter(|group| !group.is_empty());
     let decimal = text.bytes().any(|b| b.is_ascii_digit());

@@ -3,11 +3,11 @@ use super::{Builtin, goes_on};
 use crate::testing::test;
 
 const PROSE: &str = "On 3 March 2019, at half past ten (10:30), the 42nd meeting began with 1,250 people in room 4-11.
-The budget of $1,234,567.89 was 12.5% higher than in 2018; pages 100-120 of ISBN 978-3-16-148410-0 say why. Between
-1990 and 2024 the town grew from 48 000 to 1 150 000 people, that is by 2.7 per cent a year. See section 3.2.1, or §4 (b).
+The budget of $1,234,567.89 was 12.5% higher than in 2018; pages 100-120 of ISBN 978-3-16-148410-0 say why.
+Between 1990 and 2024 the town grew from 48 000 to 1 150 000 people, by 2.7 per cent a year. See section 3.2.1, or §4.
 Write to us @example, or follow @somebody. The class of 2001-2002 met in 123 Main Street, 10115 Berlin, as did that of
-1970-1971. The train leaves at 07:45 from platform 12, and arrives at 11:05. What follows is 3/4 of it: 1 2 3 4 5 6 7 8 9.
-Order 100-2000-30 came on 2024-11-25, weighed 3.750 kg and measured 20 x 30 x 40 cm. Windows 10.0.19045 is fine.";
+1970-1971. The train leaves at 07:45 from platform 12, and arrives at 11:05. What follows is 3/4 of it: 1 2 3 4 5 6 7 8.
+Order 100-2000-30 came on 2024-11-25, weighed 3.750 kg and measured 20 x 30 x 40 cm. It is in Boston, MA 02110-1301.";
 
 const SOURCE: &str = r##"
 #include <vector>
@@ -25,11 +25,12 @@ static TABLE: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 curl -H "Accept: */*" http://localhost:8080/v1/items?limit=100&offset=2000
 "##;
 
-const LOG: &str = r#"{"ts":1732530645.123456,"time":"2024-11-25T10:30:45.123456Z","level":"info","pid":48213,"trace_id":
-"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-"duration_ns":4123456789,"bytes":5105105105105,"listen":"127.0.0.1:8080","any":"0.0.0.0","any6":"[::]:80","netmask":"255.255.255.0",
+const LOG: &str = r#"{"ts":1732530645.123456,"time":"2024-11-25T10:30:45.123456Z","level":"info","pid":48213,
+"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","duration_ns":4123456789,
+"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","bytes":5105105105105,"ratio":0.41111111111,
+"listen":"127.0.0.1:8080","any":"0.0.0.0","any6":"[::]:80","netmask":"255.255.255.0","order":"1000-2000-3000",
 "user_agent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
-"etag":"W/\"33a64df551425fcc55e4d42a148795d9f25f89d4\"","request":"req_7f3c9b2a1d","order":"1000-2000-3000","ratio":0.41111111111}"#;
+"etag":"W/\"33a64df551425fcc55e4d42a148795d9f25f89d4\"","request":"req_7f3c9b2a1d"}"#;
 
 const TABLE: &str = "id,name,lat,lon,count,ean,date,amount
 1,Alpha,48.8566140,2.3522219,4111,4006381333931,2024-11-25,1234.50
@@ -66,7 +67,6 @@ fn every_pattern_has_a_longest_match_that_a_stream_can_wait_for() {
                 builtin.name()
             );
             assert!(pattern.properties().minimum_len() > Some(0), "{} {number}", builtin.name());
-            println!("{} {number}: {longest:?}", builtin.name());
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Telephone numbers, where their form says that they are: with a country code, or written in groups as in North America,
-//! Great Britain, Germany and France. A plain row of digits is none.
+//! Telephone numbers, where their form says that they are: with a country code, or written in groups as in North
+//! America, Great Britain, Germany and France. A plain row of digits is none.
 
 use super::{Candidate, goes_on, is_spaced_digit};
 use std::ops::{Range, RangeInclusive};
@@ -38,12 +38,10 @@ fn international(matched: &str) -> Option<Range<usize>> {
     let written = matched.get(start + 1..)?;
     // Every end of a group of digits may be the end of the number; what follows is an extension, or a year.
     let ends = written.get(..reach(written))?.bytes().enumerate().filter(|(_, b)| b.is_ascii_digit());
-    ends.map(|(at, _)| at + 1)
-        .filter(|end| {
-            written.split_at_checked(*end).is_some_and(|(number, rest)| !goes_on(rest) && is_e164(number))
-        })
-        .last()
-        .map(|end| start..start + 1 + end)
+    let whole = |end: &usize| {
+        written.split_at_checked(*end).is_some_and(|(number, rest)| !goes_on(rest) && is_e164(number))
+    };
+    ends.map(|(at, _)| at + 1).rfind(whole).map(|end| start..start + 1 + end)
 }
 
 fn is_e164(number: &str) -> bool {
@@ -131,8 +129,8 @@ fn national(matched: &str) -> Option<Range<usize>> {
     whole.then(|| opened(matched, first)..first + number.len())
 }
 
-/// Five pairs with one separator. Bytes are written so too; but area codes do not begin with 0 or 1, and few numbers end
-/// in many zeros.
+/// Five pairs with one separator. Bytes are written so too; but behind the region comes no 0 and no 1, and few numbers
+/// end in many zeros.
 fn is_french(number: &str) -> bool {
     let regional = ["01", "02", "03", "04", "05"].iter().any(|region| number.starts_with(region));
     let in_use = !regional || number.get(3..4).is_some_and(|next| next > "1");

@@ -50,17 +50,17 @@ fn is_issued(number: &str) -> bool {
     let (area, group, serial) = (number / 1_000_000, number / 10_000 % 100, number % 10_000);
     let printed = [
         // On a sample card that was sold with wallets, and in a leaflet of the administration itself.
-        78_05_1120,
-        219_09_9999,
+        (78, 5, 1120),
+        (219, 9, 9999),
         // What everybody writes for an example.
-        123_45_6789,
+        (123, 45, 6789),
     ];
     area != 0
         && area != 666
         && area < 900
         && group != 0
         && serial != 0
-        && !printed.contains(&number)
+        && !printed.contains(&(area, group, serial))
         && number % 111_111_111 != 0
 }
 

@@ -1,5 +1,7 @@
 //! The search as the crate does it, in its plainest form: pattern by pattern, from left to right.
 
+#![allow(clippy::string_slice)]
+
 use super::{Builtin, Candidate};
 use regex::Regex;
 use std::ops::Range;
@@ -49,7 +51,7 @@ pub fn finds(builtin: Builtin, table: &[(&str, &[&str])]) {
 pub fn passes(builtin: Builtin, table: &[&str]) {
     for text in table {
         for text in
-            [format!("{text}"), format!("It is {text}."), format!("[\"{text}\",1]"), format!("a: {text}\n")]
+            [(*text).to_owned(), format!("It is {text}."), format!("[\"{text}\",1]"), format!("a: {text}\n")]
         {
             assert!(found(builtin, &text).is_empty(), "{text:?}: {:?}", found(builtin, &text));
         }
