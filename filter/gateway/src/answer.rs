@@ -1,5 +1,7 @@
 //! Stage `answer`: what the client gets, when it is not simply what the provider said.
 
+use policy::guard::{Mode, ResponseGuard};
+
 use crate::event::Answer;
 use crate::path::Call;
 use crate::reply::{Outcome, Reason, Reply};
@@ -12,13 +14,24 @@ pub enum Passing {
     Untouched(Outcome),
     /// Event by event.
     Events(Stream),
+    /// Once it has been looked at as a whole; the stream that it is, if it is one.
+    Whole(Outcome, Option<Stream>),
 }
+
+/// Media types that say nothing in words.
+const WORDLESS: [&str; 6] =
+    ["image/", "audio/", "video/", "font/", "application/octet-stream", "application/zip"];
 
 /// Decides how an answer goes on. `passthrough` says that the provider judged the client's own credential.
 ///
 /// # Errors
 /// The reply that takes the answer's place.
-pub fn begin(answer: &Answer<'_>, call: &Call, passthrough: bool) -> Result<Passing, Reply> {
+pub fn begin(
+    answer: &Answer<'_>,
+    call: &Call,
+    passthrough: bool,
+    guard: Option<&ResponseGuard>,
+) -> Result<Passing, Reply> {
     not_from_host(answer)?;
     let status = status(answer);
     // To the client, a 401 would say that its own token is bad.
@@ -26,13 +39,32 @@ pub fn begin(answer: &Answer<'_>, call: &Call, passthrough: bool) -> Result<Pass
         let message = "the provider refused the gateway's key; the gateway's operator has to look at it";
         return Err(Reply::new(502, Reason::ProviderAuthFailed, message));
     }
+    let outcome = if status >= 400 { Outcome::ProviderError } else { Outcome::Ok };
     let readable =
         answer.headers.get("content-encoding").is_none_or(|it| it.eq_ignore_ascii_case("identity"));
     let ending = Ending::of(call.operation);
-    if is_event_stream(answer) && readable && ending != Ending::Unknown && (200..300).contains(&status) {
-        return Ok(Passing::Events(Stream::new(ending)));
+    let streams = is_event_stream(answer) && (200..300).contains(&status);
+    let Some(guard) = guard.filter(|_| !answer.end) else {
+        let relays = streams && readable && ending != Ending::Unknown;
+        return Ok(if relays { Passing::Events(Stream::new(ending)) } else { Passing::Untouched(outcome) });
+    };
+    if !readable {
+        return match guard.mode {
+            Mode::Enforce => Err(crate::guard::unreadable_answer("it is compressed")),
+            Mode::Monitor => Ok(Passing::Untouched(outcome)),
+        };
     }
-    Ok(Passing::Untouched(if status >= 400 { Outcome::ProviderError } else { Outcome::Ok }))
+    Ok(match streams {
+        true if guard.webhook.is_none() => Passing::Events(Stream::new(ending)),
+        true => Passing::Whole(outcome, Some(Stream::new(ending))),
+        false if !call.operation.is_understood() && is_wordless(answer) => Passing::Untouched(outcome),
+        false => Passing::Whole(outcome, None),
+    })
+}
+
+fn is_wordless(answer: &Answer<'_>) -> bool {
+    let kind = answer.headers.media_type().unwrap_or_default().to_ascii_lowercase();
+    WORDLESS.iter().any(|it| kind.starts_with(it))
 }
 
 /// Puts an answer of ours in the place of the host's.

@@ -69,6 +69,9 @@ impl Attempt {
                 | Event::RequestGrew(_)
                 | Event::RequestBody(_)
                 | Event::Response(_)
+                | Event::ResponseGrew(_)
+                | Event::ResponseBody(_)
+                | Event::Called(_)
                 | Event::Chunk { .. }
                 | Event::Over,
             ) => Ok(Phase::Sent),
@@ -146,7 +149,8 @@ pub fn write_headers(
         if headers.has("accept-encoding") {
             effects.push(Effect::RemoveRequestHeader("accept-encoding".into()));
         }
-        if headers.media_type() != Some("application/json") {
+        // With a character set of the client's own, a provider could read other words than we do.
+        if headers.get("content-type") != Some("application/json") {
             effects.push(Effect::SetRequestHeader("content-type".into(), "application/json".into()));
         }
     }

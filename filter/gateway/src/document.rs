@@ -39,6 +39,14 @@ impl Document {
         Ok(Document { body, fields })
     }
 
+    /// The document after some edits.
+    ///
+    /// # Errors
+    /// What [`parse`](Document::parse) says, where the edits make no JSON of it.
+    pub fn edited(&self, edits: &Edits) -> Result<Document, Reply> {
+        Document::parse(edits.applied(&self.body))
+    }
+
     /// The names of the top-level fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())

@@ -33,6 +33,13 @@ impl Edits {
         self.list.iter().map(grown).sum()
     }
 
+    /// The whole body after the edits.
+    pub fn applied(&self, body: &[u8]) -> Vec<u8> {
+        let mut out = self.rewrite(body);
+        out.extend_from_slice(body.get(self.reach()..).unwrap_or_default());
+        out
+    }
+
     /// What replaces the first [`reach`](Edits::reach) bytes of the body. `head` is these bytes, or more.
     pub fn rewrite(&self, head: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.reach().saturating_add_signed(self.growth()));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use policy::Gateway;
+use policy::{Gateway, Route};
 
 use crate::edits::Edits;
 use crate::headers::Headers;
@@ -23,6 +23,12 @@ pub enum Event<'a> {
     RequestBody(Vec<u8>),
     /// Status and headers of an answer, the provider's or the host's own.
     Response(Answer<'a>),
+    /// More of an answer's body that is being held has arrived: so many bytes so far.
+    ResponseGrew(u64),
+    /// An answer's body that was asked for, whole.
+    ResponseBody(Vec<u8>),
+    /// The answer to an [`Effect::Call`]: status and body, or nothing where there is none.
+    Called(Option<(u16, &'a [u8])>),
     /// The next bytes of an answer that is being read.
     Chunk {
         /// The bytes, cut anywhere.
@@ -91,6 +97,8 @@ pub enum Appetite {
     },
     /// The request body, once it is whole.
     RequestBody,
+    /// The answer's body, once it is whole.
+    ResponseBody,
     /// Each piece of the answer as it comes.
     Chunks,
 }
@@ -106,6 +114,10 @@ pub enum Effect {
     RemoveResponseHeader(&'static str),
     /// Changes the request body that was held.
     EditRequestBody(Edits),
+    /// Changes the answer's body that was held.
+    EditResponseBody(Edits),
+    /// Asks somebody, and tells what comes of it by an [`Event::Called`]. There is no more than one at a time.
+    Call(CallOut),
     /// Sends these bytes instead of the piece of the answer that was shown.
     ReplaceChunk(Vec<u8>),
     /// Leaves a text for the module's instance in the upstream filter chain.
@@ -118,6 +130,19 @@ pub enum Effect {
     Count(Metric),
     /// Writes a line to the host's log.
     Log(Level, String),
+}
+
+/// A request of the gateway's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallOut {
+    /// The host's name for the cluster that is asked.
+    pub cluster: String,
+    /// With `:method`, `:path`, `:authority` and `:scheme`.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// How long it is waited for.
+    pub timeout: Duration,
 }
 
 /// How loud a log line is.
@@ -139,6 +164,48 @@ pub enum Metric {
         /// How it ended.
         outcome: Outcome,
     },
+    /// Prompts and answers in which a guard has found something, once for each of its rules.
+    Guard {
+        /// Index into [`Gateway::routes`].
+        route: usize,
+        /// Where it was found.
+        side: Side,
+        /// Who found it.
+        finder: Finder,
+        /// What became of it.
+        action: Action,
+    },
+}
+
+/// What a guard looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Prompts.
+    Request,
+    /// Answers.
+    Response,
+}
+
+/// Who finds something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Finder {
+    /// A rule of the policy, by its index.
+    Rule(usize),
+    /// A webhook.
+    Webhook,
+    /// OpenAI's moderation.
+    Moderation,
+}
+
+/// What becomes of what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Something else stood in its place.
+    Mask,
+    /// The request, or the answer, went no further.
+    Reject,
+    /// It passed, and was only counted.
+    Monitor,
 }
 
 impl Metric {
@@ -147,9 +214,59 @@ impl Metric {
         match self {
             Metric::Requests { route, outcome } => {
                 let route = route.and_then(|i| gateway.routes.get(i)).map_or("none", |route| &route.name);
-                // `;` separates labels in the host's name for a series.
-                format!("turnpike_requests_total;route={};reason={}", route.replace(';', "_"), outcome.code())
+                format!("turnpike_requests_total;route={};reason={}", label(route), outcome.code())
             }
+            Metric::Guard { route, side, finder, action } => {
+                let route = gateway.routes.get(route);
+                let (name, rule) = (route.map_or("none", |it| &it.name), finder.name(side, route));
+                let (side, action) = (side.name(), action.name());
+                format!(
+                    "turnpike_guard_total;route={};side={side};rule={};action={action}",
+                    label(name),
+                    label(rule)
+                )
+            }
+        }
+    }
+}
+
+/// `;` separates labels in the host's name for a series.
+fn label(value: &str) -> String {
+    value.replace(';', "_")
+}
+
+impl Side {
+    /// The label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Request => "request",
+            Side::Response => "response",
+        }
+    }
+}
+
+impl Action {
+    /// The label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Mask => "mask",
+            Action::Reject => "reject",
+            Action::Monitor => "monitor",
+        }
+    }
+}
+
+impl Finder {
+    /// The name that the policy of a route gives it.
+    pub fn name(self, side: Side, route: Option<&Route>) -> &str {
+        let patterns = route.and_then(|route| match side {
+            Side::Request => route.guard.request.as_ref()?.patterns.as_ref(),
+            Side::Response => route.guard.response.as_ref()?.patterns.as_ref(),
+        });
+        match self {
+            Finder::Rule(rule) => patterns.map_or("", |it| it.name(rule)),
+            Finder::Webhook => "webhook",
+            Finder::Moderation => "moderation",
         }
     }
 }

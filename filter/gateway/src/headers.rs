@@ -28,6 +28,11 @@ impl<'a> Headers<'a> {
         self.pairs.iter().any(|(n, _)| *n == name)
     }
 
+    /// All names and values, in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + '_ {
+        self.pairs.iter().copied()
+    }
+
     /// All names, in order, repeated where they repeat.
     pub fn names(&self) -> impl Iterator<Item = &'a str> + '_ {
         self.pairs.iter().map(|(name, _)| *name)

@@ -56,6 +56,16 @@ impl Operation {
     }
 }
 
+/// Paths of operations whose bodies are JSON in which every string is a text, though the gateway has no other use for
+/// them.
+const TEXTS: [&str; 3] = ["/moderations", "/images/generations", "/audio/speech"];
+
+/// Whether a body sent to a path can be looked at for what it says.
+pub fn holds_text(path: &str) -> bool {
+    let path = split_query(path).0;
+    TEXTS.iter().any(|it| path.strip_suffix('/').unwrap_or(path).ends_with(it))
+}
+
 impl Call {
     /// What a request asks for, once its route is known.
     pub fn new(method: &str, path: &str, taken: &PathMatch, rewrite: Option<&Rewrite>) -> Call {

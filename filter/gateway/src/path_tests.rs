@@ -15,7 +15,16 @@ fn route(name: &str, host: &str, path: PathMatch) -> Route {
     let hosts = if host.is_empty() { vec![] } else { vec![host.to_owned()] };
     let matches = vec![Match { hosts, path }];
     let attempt = Attempt::Upstream { passthrough: false };
-    Route { name: name.into(), matches, rewrite: None, attempt, jwt: Vec::new(), rbac: None, enrich: None }
+    Route {
+        name: name.into(),
+        matches,
+        rewrite: None,
+        attempt,
+        jwt: Vec::new(),
+        rbac: None,
+        enrich: None,
+        guard: policy::guard::Guard::default(),
+    }
 }
 
 #[test]

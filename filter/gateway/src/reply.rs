@@ -1,6 +1,9 @@
 //! What a client is told when the gateway answers itself, and how a request ended.
 
-/// An answer that did not come from the provider. Its body is JSON in OpenAI's error shape, so that SDKs show it.
+use policy::guard::Format;
+
+/// An answer that did not come from the provider. Its body is JSON in OpenAI's error shape, so that SDKs show it, unless a
+/// policy wants it otherwise.
 #[derive(Debug, PartialEq)]
 pub struct Reply {
     /// HTTP status.
@@ -13,6 +16,8 @@ pub struct Reply {
     pub cause: String,
     /// What a client without a good token is asked for (`www-authenticate`).
     pub challenge: Option<String>,
+    /// How the message is sent.
+    pub format: Format,
 }
 
 /// Why the gateway answered itself. The code of each is stable: it is in bodies, headers, metrics and logs.
@@ -40,6 +45,16 @@ pub enum Reason {
     BodyTooLarge,
     /// The body is compressed.
     UnsupportedEncoding,
+    /// The prompt says what the route's policy does not let pass.
+    PromptRejected,
+    /// The route looks at prompts, and this one cannot be looked at.
+    GuardUnreadable,
+    /// Somebody who has to be asked about the prompt or the answer does not answer.
+    GuardUnavailable,
+    /// The answer says what the route's policy does not let pass.
+    AnswerRejected,
+    /// The route looks at answers, and this one cannot be looked at.
+    AnswerUnreadable,
     /// The client took too long to send its request.
     RequestTimeout,
     /// The provider could not be reached, or hung up.
@@ -123,6 +138,11 @@ impl Reason {
             Reason::InvalidField => "invalid_field",
             Reason::BodyTooLarge => "body_too_large",
             Reason::UnsupportedEncoding => "unsupported_content_encoding",
+            Reason::PromptRejected => "prompt_rejected",
+            Reason::GuardUnreadable => "guard_unreadable",
+            Reason::GuardUnavailable => "guard_unavailable",
+            Reason::AnswerRejected => "answer_rejected",
+            Reason::AnswerUnreadable => "answer_unreadable",
             Reason::RequestTimeout => "request_timeout",
             Reason::ProviderUnreachable => "provider_unreachable",
             Reason::ProviderTimeout => "provider_timeout",
@@ -143,8 +163,11 @@ impl Reason {
             | Reason::BodyTooLarge
             | Reason::UnsupportedEncoding
             | Reason::RequestTimeout => Stage::Read,
+            Reason::PromptRejected | Reason::GuardUnreadable | Reason::GuardUnavailable => Stage::Guard,
             Reason::NotAdmitted => Stage::Attempt,
-            Reason::ProviderUnreachable
+            Reason::AnswerRejected
+            | Reason::AnswerUnreadable
+            | Reason::ProviderUnreachable
             | Reason::ProviderTimeout
             | Reason::ProviderAuthFailed
             | Reason::HostError => Stage::Answer,
@@ -155,12 +178,25 @@ impl Reason {
 impl Reply {
     /// An answer of the gateway's own.
     pub fn new(status: u16, reason: Reason, message: impl Into<String>) -> Reply {
-        Reply { status, reason, message: message.into(), cause: String::new(), challenge: None }
+        Reply {
+            status,
+            reason,
+            message: message.into(),
+            cause: String::new(),
+            challenge: None,
+            format: Format::Openai,
+        }
     }
 
     /// With what the client is asked for (RFC 9110 section 11.6.1).
     pub fn challenging(mut self, challenge: String) -> Reply {
         self.challenge = Some(challenge);
+        self
+    }
+
+    /// With the message sent in this form.
+    pub fn formatted(mut self, format: Format) -> Reply {
+        self.format = format;
         self
     }
 
@@ -170,15 +206,30 @@ impl Reply {
         self
     }
 
-    /// The headers beside `content-type: application/json`.
+    /// The headers.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let challenge = self.challenge.iter().map(|it| ("www-authenticate", it.clone()));
-        [("x-turnpike-reason", self.reason.code().to_owned())].into_iter().chain(challenge).collect()
+        let own = [
+            ("content-type", self.media_type().to_owned()),
+            ("x-turnpike-reason", self.reason.code().to_owned()),
+        ];
+        own.into_iter().chain(challenge).collect()
     }
 
-    /// The body: an error object as the OpenAI API shapes it.
+    fn media_type(&self) -> &'static str {
+        let json = || serde_json::from_str::<serde::de::IgnoredAny>(&self.message).is_ok();
+        match self.format {
+            Format::Raw if !json() => "text/plain; charset=utf-8",
+            Format::Raw | Format::Openai => "application/json",
+        }
+    }
+
+    /// The body: an error object as the OpenAI API shapes it, or the message alone.
     pub fn body(&self) -> Vec<u8> {
-        error_object(&self.message, self.kind(), self.reason.code())
+        match self.format {
+            Format::Openai => error_object(&self.message, self.kind(), self.reason.code()),
+            Format::Raw => self.message.clone().into_bytes(),
+        }
     }
 
     /// The `type` that OpenAI's SDKs know for such a status.

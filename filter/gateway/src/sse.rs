@@ -89,24 +89,91 @@ impl Stream {
         let mut rest = std::mem::take(&mut self.held);
         self.complete = self.complete || self.ending.is_in(&rest);
         if !self.complete {
-            rest = self.error_event();
+            rest = self.refusal(CUT, "stream_cut");
         }
         (rest, !self.complete)
     }
 
-    fn error_event(&self) -> Vec<u8> {
+    /// An event that ends the stream with an error.
+    pub fn refusal(&self, message: &str, code: &str) -> Vec<u8> {
         match self.ending {
             // The Responses API has no `{"error": …}`: its error is an event of that type.
             Ending::ResponseEvent => {
-                let data =
-                    format!(r#"{{"type":"error","code":"stream_cut","message":"{CUT}","param":null}}"#);
+                let message = serde_json::Value::from(message);
+                let data = format!(r#"{{"type":"error","code":"{code}","message":{message},"param":null}}"#);
                 [b"event: error\ndata: ", data.as_bytes(), b"\n\n"].concat()
             }
             Ending::Done | Ending::Unknown => {
-                [b"data: ", error_object(CUT, "server_error", "stream_cut").as_slice(), b"\n\n"].concat()
+                [b"data: ", error_object(message, "server_error", code).as_slice(), b"\n\n"].concat()
             }
         }
     }
+}
+
+/// The events of some whole ones, each with its blank line. A last one without is an event as well.
+pub fn split(events: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = events;
+    std::iter::from_fn(move || {
+        let (event, after) = rest.split_at_checked(end_of_first_event(rest))?;
+        rest = after;
+        (!event.is_empty()).then_some(event)
+    })
+}
+
+/// The data of an event: its `data` fields, separated by line ends. `None` where it has none.
+pub fn data(event: &[u8]) -> Option<Vec<u8>> {
+    let mut data: Option<Vec<u8>> = None;
+    for value in lines(event).filter_map(|line| field(line, b"data")) {
+        match &mut data {
+            Some(data) => {
+                data.push(b'\n');
+                data.extend_from_slice(value);
+            }
+            None => data = Some(value.to_vec()),
+        }
+    }
+    data
+}
+
+/// Writes an event with other data, and all its other lines.
+pub fn with_data(event: &[u8], data: &[u8], out: &mut Vec<u8>) {
+    let mut written = false;
+    for line in lines(event).filter(|line| !line.is_empty()) {
+        if field(line, b"data").is_none() {
+            out.extend_from_slice(line);
+            out.push(b'\n');
+        } else if !std::mem::replace(&mut written, true) {
+            for line in data.split(|byte| *byte == b'\n') {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(line);
+                out.push(b'\n');
+            }
+        }
+    }
+    out.push(b'\n');
+}
+
+/// Where the first event ends, with the blank line that ends it; all there is if none does.
+fn end_of_first_event(bytes: &[u8]) -> usize {
+    let mut blank = true;
+    let mut at = 0;
+    let mut content = false;
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        if !is_line_end(*byte) {
+            blank = false;
+            content = true;
+            continue;
+        }
+        if *byte == b'\r' && bytes.get(at) == Some(&b'\n') {
+            at += 1;
+        }
+        if blank && content {
+            return at;
+        }
+        blank = true;
+    }
+    at
 }
 
 /// Where the last whole event ends: after the last blank line that is not before `from`. 0 if there is none.

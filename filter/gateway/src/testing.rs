@@ -99,6 +99,17 @@ fn show_effect(effect: &Effect) -> String {
         Effect::RemoveRequestHeader(name) => format!("remove {name}"),
         Effect::RemoveResponseHeader(name) => format!("remove answer's {name}"),
         Effect::EditRequestBody(edits) => format!("edit body, growth {}", edits.growth()),
+        Effect::EditResponseBody(edits) => format!("edit answer, growth {}", edits.growth()),
+        Effect::Call(call) => {
+            let header = |wanted| call.headers.iter().find(|(name, _)| name == wanted).map_or("", |it| &it.1);
+            let more = call
+                .headers
+                .iter()
+                .filter(|(name, _)| !name.starts_with(':') && !name.starts_with("content"));
+            let more: String = more.map(|(name, value)| format!(" [{name}: {value}]")).collect();
+            let body = String::from_utf8_lossy(&call.body);
+            format!("ask {} {}{}{more} {body}", call.cluster, header(":authority"), header(":path"))
+        }
         Effect::ReplaceChunk(bytes) => format!("send {:?}", String::from_utf8_lossy(bytes)),
         Effect::Handover(path) => format!("hand over {path}"),
         Effect::Publish(caller) => format!("publish {caller}"),
@@ -108,5 +119,45 @@ fn show_effect(effect: &Effect) -> String {
         }
         Effect::Count(metric) => format!("count {metric:?}"),
         Effect::Log(level, line) => format!("log {level:?} {line}"),
+    }
+}
+
+/// Rules for answers from patterns.
+pub fn answer_rules(patterns: &[&str]) -> guard::Rules {
+    let rule = |pattern: &&str| guard::Rule {
+        name: (*pattern).into(),
+        what: guard::What::Pattern { pattern: (*pattern).into(), longest: None },
+    };
+    guard::Rules::compile(patterns.iter().map(rule).collect(), guard::Purpose::Answers).unwrap()
+}
+
+/// Numbers without a pattern, the same in every run (xorshift64).
+pub struct Numbers(pub u64);
+
+impl Numbers {
+    /// A number below a bound.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound.max(1) as u64) as usize
+    }
+
+    /// A text of some of these.
+    pub fn text(&mut self, parts: &[&str], most: usize) -> String {
+        (0..self.below(most + 1)).map(|_| parts[self.below(parts.len())]).collect()
+    }
+
+    /// The pieces of a text, cut anywhere between characters.
+    pub fn cut<'t>(&mut self, text: &'t str, longest: usize) -> Vec<&'t str> {
+        let (mut pieces, mut rest) = (Vec::new(), text);
+        while !rest.is_empty() {
+            let most = 1 + self.below(longest);
+            let at = rest.char_indices().nth(most).map_or(rest.len(), |(at, _)| at);
+            let (piece, after) = rest.split_at(at);
+            pieces.push(piece);
+            rest = after;
+        }
+        pieces
     }
 }

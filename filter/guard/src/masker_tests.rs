@@ -43,7 +43,7 @@ fn no_rule_hides_another_s_match() {
 #[test]
 fn assertions_wait_for_what_comes_next() {
     let word = answers(&[r"\bcat\b"]);
-    assert_eq!(masked(&word, &["cat", "s cat", ""]), "|cats |" .to_owned() + "|[0]");
+    assert_eq!(masked(&word, &["cat", "s cat", ""]), "|cats |".to_owned() + "|[0]");
     assert_eq!(masked_whole(&answers(&["end$"]), &["end", "\nend", "ing"]), "[0]\nending");
     assert_eq!(masked_whole(&answers(&[r"\Aa"]), &["a", "a\na"]), "[0]a\na");
     assert_eq!(masked_whole(&answers(&[r"a\z"]), &["a", "a"]), "a[0]");
@@ -71,7 +71,8 @@ fn after_its_end_a_text_begins_anew() {
     let mut out = String::new();
     for _ in 0..2 {
         masker.push(&rules, "a", &mut |piece| out.push_str(piece.text()));
-        masker.push(&rules, "b", &mut |piece| out.push_str(if piece == Piece::Kept("b") { "b" } else { "X" }));
+        masker
+            .push(&rules, "b", &mut |piece| out.push_str(if piece == Piece::Kept("b") { "b" } else { "X" }));
         masker.finish(&rules, &mut |piece| out.push_str(if piece == Piece::Kept("ab") { "?" } else { "X" }));
     }
     assert_eq!(out, "XX");
@@ -101,14 +102,37 @@ const SETS: [&[&str]; 4] = [
 ];
 
 const PARTS: [&str; 24] = [
-    "a", "b", "o", "f", "x", "y", "q", "z", "é", "É", "5", "1", "0", "-", "@", " ", "\n", "foo", "bar", "baz", "sk-",
-    "5105105105105100", "123-45-6789", "a@b",
+    "a",
+    "b",
+    "o",
+    "f",
+    "x",
+    "y",
+    "q",
+    "z",
+    "é",
+    "É",
+    "5",
+    "1",
+    "0",
+    "-",
+    "@",
+    " ",
+    "\n",
+    "foo",
+    "bar",
+    "baz",
+    "sk-",
+    "5105105105105100",
+    "123-45-6789",
+    "a@b",
 ];
 
 /// Another engine's idea of these patterns.
 fn reference(patterns: &[&str]) -> Vec<regex::Regex> {
     let regex = |pattern: &&str| {
-        let pattern = pattern.replace(r"\D", "[^0-9]").replace(r"\b", r"(?-u:\b)").replace(r"\B", r"(?-u:\B)");
+        let pattern =
+            pattern.replace(r"\D", "[^0-9]").replace(r"\b", r"(?-u:\b)").replace(r"\B", r"(?-u:\B)");
         regex::RegexBuilder::new(&pattern)
             .case_insensitive(true)
             .multi_line(true)
@@ -171,12 +195,18 @@ fn no_more_is_held_than_the_longest_match() {
 #[test]
 fn with_a_bound_of_the_policy_s_own_pieces_change_nothing_either() {
     let mut numbers = Numbers(0x1234_5678_9abc_def1);
-    for patterns in [&["q[^q]*q ~ 7", "a[^b]*b ~ 5", "[0-9]+ ~ 4"], &["(?:fo+|ba)+z ~ 8", "x.*?y ~ 6", "[a-z]+@ ~ 5"]] {
+    for patterns in
+        [&["q[^q]*q ~ 7", "a[^b]*b ~ 5", "[0-9]+ ~ 4"], &["(?:fo+|ba)+z ~ 8", "x.*?y ~ 6", "[a-z]+@ ~ 5"]]
+    {
         let rules = answers(patterns);
         for _ in 0..TEXTS {
             let text = numbers.text(&PARTS, 24);
             let pieces = numbers.cut(&text, 6);
-            assert_eq!(masked_whole(&rules, &pieces), masked_whole(&rules, &[&text]), "{patterns:?} {pieces:?}");
+            assert_eq!(
+                masked_whole(&rules, &pieces),
+                masked_whole(&rules, &[&text]),
+                "{patterns:?} {pieces:?}"
+            );
         }
     }
 }

@@ -8,9 +8,10 @@ fn refused(pattern: &str) -> String {
 
 fn finds(pattern: &str, text: &str) -> Vec<String> {
     let what = What::Pattern { pattern: pattern.into(), longest: None };
-    let rules =
-        Rules::compile(vec![Rule { name: "r".into(), what }], Purpose::Prompts).map_err(|it| it.len()).unwrap();
-    rules.find(text).into_iter().map(|it| text[it.range].to_owned()).collect()
+    let rules = Rules::compile(vec![Rule { name: "r".into(), what }], Purpose::Prompts)
+        .map_err(|it| it.len())
+        .unwrap();
+    rules.find(text, usize::MAX).into_iter().map(|it| text[it.range].to_owned()).collect()
 }
 
 #[test]

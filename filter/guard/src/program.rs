@@ -64,15 +64,18 @@ impl Program {
         self.nfa.state(id)
     }
 
-    /// Everything that is found in a whole text, however long a match is.
-    pub fn find_all(&self, text: &str, mut found: impl FnMut(Range<usize>)) {
+    /// What is found in a whole text, however long a match is, but no more than `most` finds.
+    pub fn find_all(&self, text: &str, most: usize, mut found: impl FnMut(Range<usize>)) {
         let Some(regex) = self.regex.get_or_init(|| self.whole().ok()) else { return };
         let mut cache = regex.create_cache();
-        let mut from = 0;
-        while let Ok(Some(it)) = regex.try_search(&mut cache, &Input::new(text).range(from..)) {
+        let (mut from, mut finds) = (0, 0);
+        while finds < most
+            && let Ok(Some(it)) = regex.try_search(&mut cache, &Input::new(text).range(from..))
+        {
             match self.checked(text, it.range()) {
                 Ok(part) => {
                     from = part.end;
+                    finds += 1;
                     found(part);
                 }
                 Err(next) => from = next,

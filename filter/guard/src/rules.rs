@@ -118,22 +118,22 @@ impl Rules {
         self.programs.iter().map(|program| program.longest).max().unwrap_or(0)
     }
 
-    /// Everything in a whole text: what overlaps is one find, and bears the name of what begins first. In the order of
-    /// the text.
-    pub fn find(&self, text: &str) -> Vec<Found> {
+    /// Everything in a whole text, but of no pattern more than `most` finds: what overlaps is one find, and bears the name
+    /// of what begins first. In the order of the text.
+    pub fn find(&self, text: &str, most: usize) -> Vec<Found> {
         match self.purpose {
-            Purpose::Prompts => self.find_in_prompt(text),
+            Purpose::Prompts => self.find_in_prompt(text, most),
             Purpose::Answers => self.find_in_answer(text),
         }
     }
 
-    fn find_in_prompt(&self, text: &str) -> Vec<Found> {
+    fn find_in_prompt(&self, text: &str, most: usize) -> Vec<Found> {
         let mut found = Vec::new();
-        self.find_plainly(text, |rule, range| found.push(Found { rule, range }));
+        self.find_plainly(text, most, |rule, range| found.push(Found { rule, range }));
         if !text.is_ascii() {
             for view in view::of(text) {
                 let mut seen = Vec::new();
-                self.find_plainly(&view.text, |rule, range| seen.push(Found { rule, range }));
+                self.find_plainly(&view.text, most, |rule, range| seen.push(Found { rule, range }));
                 seen.sort_by_key(|it| it.range.start);
                 found.extend(view.back(text, seen));
             }
@@ -141,9 +141,9 @@ impl Rules {
         united(found)
     }
 
-    fn find_plainly(&self, text: &str, mut found: impl FnMut(usize, Range<usize>)) {
+    fn find_plainly(&self, text: &str, most: usize, mut found: impl FnMut(usize, Range<usize>)) {
         for program in self.which(text).into_iter().filter_map(|i| self.programs.get(i)) {
-            program.find_all(text, |range| found(program.rule, range));
+            program.find_all(text, most, |range| found(program.rule, range));
         }
     }
 

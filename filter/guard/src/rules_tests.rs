@@ -2,7 +2,7 @@ use crate::testing::{Numbers, answers, masked_whole, prompts, test};
 use crate::{Builtin, Purpose, Rule, Rules, What};
 
 fn shown(rules: &Rules, text: &str) -> String {
-    let found = rules.find(text).into_iter();
+    let found = rules.find(text, usize::MAX).into_iter();
     found.map(|it| format!("{}:{}", it.rule, &text[it.range])).collect::<Vec<_>>().join(" ")
 }
 
@@ -48,8 +48,8 @@ fn a_prompt_is_looked_at_in_every_spelling() {
 #[test]
 fn a_prompt_without_anything_is_left_alone() {
     let rules = prompts(&["credit card"]);
-    assert_eq!(rules.find("What a lovely café\u{301}. 日本語 ﬁn"), []);
-    assert_eq!(prompts(&[]).find("anything"), []);
+    assert_eq!(rules.find("What a lovely café\u{301}. 日本語 ﬁn", usize::MAX), []);
+    assert_eq!(prompts(&[]).find("anything", usize::MAX), []);
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn a_whole_prompt_and_a_whole_answer_have_the_same_finds() {
     let mut numbers = Numbers(0xfeed_5eed_dead_5eed);
     for _ in 0..2000 {
         let text = numbers.text(&["a", "b", "foo", "bar", "baz", "x", "y", " ", "-", "123", "45"], 20);
-        let found = one.find(&text);
-        assert_eq!(found, other.find(&text), "{text:?}");
+        let found = one.find(&text, usize::MAX);
+        assert_eq!(found, other.find(&text, usize::MAX), "{text:?}");
         let mut out = text.clone();
         for it in found.iter().rev() {
             out.replace_range(it.range.clone(), &format!("[{}]", it.rule));

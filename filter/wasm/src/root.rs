@@ -47,8 +47,13 @@ pub struct Downstream {
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, _headers: usize, body: usize, _trailers: usize) {
-        let Some(provider) = self.calls.remove(&token) else { return };
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
+        let Some(provider) = self.calls.remove(&token) else {
+            if let Job::Downstream(it) = &self.job {
+                Rc::clone(it).waiting.called(token, headers, body);
+            }
+            return;
+        };
         let answer = fetched(body);
         let answer = answer.as_ref().map(String::as_str).map_err(String::as_str);
         self.give(provider, answer);

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gateway::{
-    Answer, Appetite, Arrival, Attempt, Edits, Effect, Event, Exchange, Flow, Headers, Level, Reason, Reply,
-    Step,
+    Answer, Appetite, Arrival, Attempt, CallOut, Edits, Effect, Event, Exchange, Flow, Headers, Level,
+    Reason, Reply, Step,
 };
 use host_calls::{self as host, Buffer, Map, Message};
+use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -20,6 +21,9 @@ const CALLER: &str = "turnpike.caller";
 
 /// Where the downstream instance leaves, and the upstream one finds, what is asked of the provider.
 const HANDOVER: &str = "turnpike.path";
+
+/// More than anybody who is asked about a prompt has to say: the longest prompt, and some more.
+const MAX_CALLED_BYTES: usize = 9 << 20;
 
 /// What decides about the stream.
 pub enum Machine {
@@ -49,12 +53,30 @@ pub struct State {
     bare: bool,
     /// Whether the whole request has come.
     complete: bool,
+    /// What the host holds of the answer's body, in bytes.
+    answer_bytes: usize,
+    /// Whether the answer has a `content-length`.
+    answer_sized: bool,
+    /// Whether the answer has begun.
+    answering: bool,
+    /// The call whose answer is waited for.
+    asked: Option<u32>,
 }
 
 impl Stream {
     /// A stream that has not begun.
     pub fn new(context: u32, machine: Machine) -> Stream {
-        let state = State { machine, request_bytes: 0, sized: false, bare: false, complete: false };
+        let state = State {
+            machine,
+            request_bytes: 0,
+            sized: false,
+            bare: false,
+            complete: false,
+            answer_bytes: 0,
+            answer_sized: false,
+            answering: false,
+            asked: None,
+        };
         Stream { context, state: Rc::new(RefCell::new(state)) }
     }
 
@@ -79,17 +101,43 @@ impl State {
         if self.complete && self.appetite() == Appetite::RequestBody {
             action = self.request_complete();
         }
-        if action == Action::Continue {
-            // Nothing that could be done about it: the host ends a stream that does not go on.
-            let _ = host::resume(Message::Request);
-        }
+        self.go_on(action);
         self.keys_until()
     }
 
     fn keys_until(&self) -> Option<Duration> {
         match self.appetite() {
             Appetite::Keys { until } => Some(until),
-            Appetite::Nothing | Appetite::RequestBody | Appetite::Chunks => None,
+            Appetite::Nothing | Appetite::RequestBody | Appetite::ResponseBody | Appetite::Chunks => None,
+        }
+    }
+
+    /// The call whose answer is waited for.
+    pub fn asked(&self) -> Option<u32> {
+        self.asked
+    }
+
+    /// Takes the answer to a call.
+    pub fn called(&mut self, token: u32, headers: usize, bytes: usize) {
+        if self.asked != Some(token) {
+            return;
+        }
+        self.asked = None;
+        // H7: a call that broke off has no headers.
+        let status = if headers == 0 { None } else { host::header(Map::Call, ":status").ok() };
+        let status = status.and_then(|it| it.parse().ok());
+        let body = host::buffer(Buffer::CallBody, bytes.min(MAX_CALLED_BYTES + 1)).unwrap_or_default();
+        let answer = status.filter(|_| body.len() <= MAX_CALLED_BYTES).map(|it| (it, body.as_slice()));
+        let action = self.give(Event::Called(answer), 0);
+        self.go_on(action);
+    }
+
+    /// Lets the message go on that was held, if it may.
+    fn go_on(&self, action: Action) {
+        if action == Action::Continue {
+            let message = if self.answering { Message::Response } else { Message::Request };
+            // Nothing that could be done about it: the host ends a stream that does not go on.
+            let _ = host::resume(message);
         }
     }
 
@@ -129,21 +177,39 @@ impl State {
             Machine::Upstream(attempt) => attempt.on(event),
         };
         let replies = step.effects.iter().any(|effect| matches!(effect, Effect::Reply(_)));
+        let mut unasked = false;
         for effect in step.effects {
-            if let Err(error) = self.perform(effect, chunk) {
+            if let Effect::Call(call) = effect {
+                self.asked = ask(&call);
+                unasked = self.asked.is_none();
+            } else if let Err(error) = self.perform(effect, chunk) {
                 return fail(&error);
             }
+        }
+        if unasked {
+            return self.give(Event::Called(None), chunk);
         }
         // After a reply of our own the message itself goes nowhere.
         if replies { Action::Pause } else { action(step.flow) }
     }
 
-    fn perform(&self, effect: Effect, chunk: usize) -> host::Result<()> {
+    fn perform(&mut self, effect: Effect, chunk: usize) -> host::Result<()> {
         match effect {
             Effect::SetRequestHeader(name, value) => host::set_header(Map::Request, &name, &value),
             Effect::RemoveRequestHeader(name) => host::remove_header(Map::Request, &name),
             Effect::RemoveResponseHeader(name) => host::remove_header(Map::Response, name),
-            Effect::EditRequestBody(edits) => self.edit_request_body(&edits),
+            Effect::EditRequestBody(edits) => {
+                let sized = self.sized.then_some(Map::Request);
+                self.request_bytes = edit(Buffer::RequestBody, &edits, self.request_bytes, sized)?;
+                Ok(())
+            }
+            Effect::EditResponseBody(edits) => {
+                let sized = self.answer_sized.then_some(Map::Response);
+                self.answer_bytes = edit(Buffer::ResponseBody, &edits, self.answer_bytes, sized)?;
+                Ok(())
+            }
+            // Asked where effects are performed, for it may be answered at once.
+            Effect::Call(_) => Ok(()),
             Effect::ReplaceChunk(bytes) => host::replace_head(Buffer::ResponseBody, chunk, &bytes),
             Effect::Handover(path) => host::set_property(HANDOVER, &path),
             Effect::Publish(caller) => host::set_property(CALLER, &caller),
@@ -157,19 +223,6 @@ impl State {
                 Ok(())
             }
         }
-    }
-
-    fn edit_request_body(&self, edits: &Edits) -> host::Result<()> {
-        if edits.is_empty() {
-            return Ok(());
-        }
-        let head = host::buffer(Buffer::RequestBody, edits.reach())?;
-        host::replace_head(Buffer::RequestBody, edits.reach(), &edits.rewrite(&head))?;
-        if !self.sized {
-            return Ok(());
-        }
-        let bytes = self.request_bytes.saturating_add_signed(edits.growth());
-        host::set_header(Map::Request, "content-length", &bytes.to_string())
     }
 
     fn appetite(&self) -> Appetite {
@@ -190,7 +243,14 @@ impl State {
     }
 }
 
-impl Context for Stream {}
+impl Context for Stream {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
+        self.act(|state| {
+            state.called(token, headers, body);
+            Action::Continue
+        });
+    }
+}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
@@ -220,6 +280,11 @@ impl HttpContext for Stream {
         self.act(|state| state.response_body(bytes, end))
     }
 
+    /// As with requests (H4).
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        self.act(State::response_complete)
+    }
+
     fn on_log(&mut self) {
         self.act(|state| match state.machine {
             Machine::Downstream(..) => state.give(Event::Over, 0),
@@ -244,7 +309,7 @@ impl State {
         }
         match self.appetite() {
             Appetite::RequestBody | Appetite::Keys { .. } => self.give(Event::RequestGrew(bytes as u64), 0),
-            Appetite::Nothing | Appetite::Chunks => self.standing(),
+            Appetite::Nothing | Appetite::ResponseBody | Appetite::Chunks => self.standing(),
         }
     }
 
@@ -257,6 +322,8 @@ impl State {
             Err(error) => return fail(&error),
         };
         let headers = Headers::new(host::parse_pairs(&pairs));
+        self.answering = true;
+        self.answer_sized = headers.has("content-length");
         // The host's own answers are errors: only for these is it worth asking who speaks (H9).
         let failed = headers.get(":status").is_none_or(|status| status >= "400");
         let details = if failed { host::property(&["response", "code_details"]) } else { None };
@@ -265,14 +332,50 @@ impl State {
     }
 
     fn response_body(&mut self, bytes: usize, end: bool) -> Action {
-        if self.appetite() != Appetite::Chunks {
-            return self.standing();
-        }
-        match host::buffer(Buffer::ResponseBody, bytes) {
-            Ok(chunk) => self.give(Event::Chunk { bytes: &chunk, end }, bytes),
-            Err(error) => fail(&error),
+        match self.appetite() {
+            Appetite::Chunks => match host::buffer(Buffer::ResponseBody, bytes) {
+                Ok(chunk) => self.give(Event::Chunk { bytes: &chunk, end }, bytes),
+                Err(error) => fail(&error),
+            },
+            Appetite::ResponseBody => {
+                self.answer_bytes = bytes;
+                if end { self.response_complete() } else { self.give(Event::ResponseGrew(bytes as u64), 0) }
+            }
+            Appetite::Nothing | Appetite::Keys { .. } | Appetite::RequestBody => self.standing(),
         }
     }
+
+    fn response_complete(&mut self) -> Action {
+        match self.appetite() {
+            Appetite::ResponseBody => match host::buffer(Buffer::ResponseBody, self.answer_bytes) {
+                Ok(body) => self.give(Event::ResponseBody(body), 0),
+                Err(error) => fail(&error),
+            },
+            Appetite::Chunks => self.give(Event::Chunk { bytes: &[], end: true }, 0),
+            Appetite::Nothing | Appetite::Keys { .. } | Appetite::RequestBody => self.standing(),
+        }
+    }
+}
+
+/// Changes a body that the host holds, of so many bytes, and says how long it is then. The `content-length` is told among
+/// these headers, if it has one (H3).
+fn edit(buffer: Buffer, edits: &Edits, bytes: usize, sized: Option<Map>) -> host::Result<usize> {
+    if edits.is_empty() {
+        return Ok(bytes);
+    }
+    let head = host::buffer(buffer, edits.reach())?;
+    host::replace_head(buffer, edits.reach(), &edits.rewrite(&head))?;
+    let bytes = bytes.saturating_add_signed(edits.growth());
+    if let Some(map) = sized {
+        host::set_header(map, "content-length", &bytes.to_string())?;
+    }
+    Ok(bytes)
+}
+
+/// Asks somebody; gives the token of the call, or nothing where there is nobody to ask.
+fn ask(call: &CallOut) -> Option<u32> {
+    let headers = call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    hostcalls::dispatch_http_call(&call.cluster, headers, Some(&call.body), Vec::new(), call.timeout).ok()
 }
 
 fn action(flow: Flow) -> Action {
@@ -292,8 +395,7 @@ pub fn loudness(level: Level) -> host::Level {
 
 fn send(reply: &Reply) -> host::Result<()> {
     let own = reply.headers();
-    let mut headers = vec![("content-type", "application/json")];
-    headers.extend(own.iter().map(|(name, value)| (*name, value.as_str())));
+    let headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
     host::reply(reply.status, reply.reason.code(), &headers, &reply.body())
 }
 

@@ -1,0 +1,286 @@
+//! The way back: stage `answer`.
+
+use std::rc::Rc;
+
+use policy::guard::{Mode, ResponseGuard};
+
+use super::{Effects, Exchange, Phase, Way};
+use crate::answer::{self, Passing};
+use crate::edits::Edits;
+use crate::event::{Action, Answer, Effect, Finder, Level, Side};
+use crate::guard::{self, About, Look, Masking, Message};
+use crate::reply::{Outcome, Reply};
+use crate::sse::{Passage, Stream};
+
+/// The longest answer that is looked at as a whole, in bytes.
+const MAX_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
+
+/// An answer that is held until it has come whole.
+#[derive(Debug)]
+pub struct Held {
+    way: Way,
+    /// How the request ends if the answer passes.
+    outcome: Outcome,
+    /// The stream that it is, if it is one.
+    stream: Option<Stream>,
+}
+
+impl Held {
+    /// Goes on waiting, if there is not too much.
+    pub fn within_limit(self, bytes: u64) -> Result<Phase, Reply> {
+        if bytes <= MAX_ANSWER_BYTES {
+            return Ok(Phase::AwaitBody(self));
+        }
+        Err(guard::unreadable_answer(&format!("it is longer than {MAX_ANSWER_BYTES} bytes")))
+    }
+}
+
+impl Exchange {
+    /// An answer begins.
+    pub(super) fn answer(
+        &mut self,
+        way: Way,
+        answer: &Answer<'_>,
+        effects: &mut Effects,
+    ) -> Result<Phase, Reply> {
+        let policy = Rc::clone(&self.policy);
+        let route = policy.routes.get(way.route);
+        let passthrough = route.is_some_and(|route| route.attempt.is_passthrough());
+        let guard = route.and_then(|route| route.guard.response.as_ref());
+        match answer::begin(answer, &way.call, passthrough, guard)? {
+            Passing::Untouched(outcome) => {
+                self.record.outcome = outcome;
+                Ok(Phase::Passing)
+            }
+            Passing::Whole(outcome, stream) => {
+                let announced = answer.headers.get("content-length").and_then(|length| length.parse().ok());
+                Held { way, outcome, stream }.within_limit(announced.unwrap_or(0))
+            }
+            Passing::Events(stream) => {
+                // The stream may end in an event of ours.
+                if answer.headers.has("content-length") {
+                    effects.push(Effect::RemoveResponseHeader("content-length"));
+                }
+                self.record.outcome = Outcome::Interrupted;
+                let masking = guard.and_then(|it| it.patterns.as_ref()).map(|_| Masking::default());
+                Ok(Phase::Relay(stream, masking))
+            }
+        }
+    }
+
+    /// An answer has come whole.
+    pub(super) fn whole(&mut self, held: Held, body: Vec<u8>, effects: &mut Effects) -> Result<Phase, Reply> {
+        let policy = Rc::clone(&self.policy);
+        let guard = policy.routes.get(held.way.route).and_then(|route| route.guard.response.as_ref());
+        let Some(guard) = guard else { return Ok(Phase::Passing) };
+        let Ok(body) = String::from_utf8(body) else {
+            return match guard.mode {
+                Mode::Enforce => Err(guard::unreadable_answer("it is no text")),
+                Mode::Monitor => Ok(self.passes(&held)),
+            };
+        };
+        if let Some(webhook) = &guard.webhook {
+            let messages = match (&held.stream, guard.mode) {
+                (Some(_), _) => guard::of_stream(&body),
+                (None, Mode::Monitor) => guard::of_answer(&body).unwrap_or_default(),
+                (None, Mode::Enforce) => guard::of_answer(&body)
+                    .map_err(|_| guard::unreadable_answer("it is nested too deeply"))?,
+            };
+            if !messages.is_empty() {
+                let [_, forwarded] = &held.way.forwarded;
+                effects.push(Effect::Call(guard::ask(webhook, About::Answer, forwarded, &messages)));
+                return Ok(Phase::AwaitOpinion(held, body, messages));
+            }
+        }
+        self.release(held, guard, &body, None, effects)
+    }
+
+    /// A webhook that was asked about an answer has said something, or has not.
+    pub(super) fn hear_of_answer(
+        &mut self,
+        held: Held,
+        body: String,
+        messages: &[Message],
+        answer: Option<(u16, &[u8])>,
+        effects: &mut Effects,
+    ) -> Result<Phase, Reply> {
+        let policy = Rc::clone(&self.policy);
+        let guard = policy.routes.get(held.way.route).and_then(|route| route.guard.response.as_ref());
+        let Some((guard, webhook)) = guard.and_then(|it| Some(it).zip(it.webhook.as_ref())) else {
+            return Ok(Phase::Passing);
+        };
+        let said = answer.filter(|(status, _)| *status == 200).map(|(_, body)| body);
+        let enforced = guard.mode == Mode::Enforce;
+        let action = |action| if enforced { action } else { Action::Monitor };
+        let mut masked = None;
+        match said.and_then(|it| guard::verdict(About::Answer, messages.len(), it)) {
+            None => self.unheard(guard.mode, webhook.on_error, Finder::Webhook, effects)?,
+            Some(guard::Verdict::Pass) => {}
+            Some(guard::Verdict::Mask(texts)) => {
+                let changed = match &held.stream {
+                    Some(_) => guard::told_anew(&body, messages, &texts),
+                    None => guard::retold(&body, messages, &texts),
+                };
+                if changed != body {
+                    self.found(Side::Response, Finder::Webhook, action(Action::Mask), effects);
+                    masked = enforced.then_some(changed);
+                }
+            }
+            Some(guard::Verdict::Reject { body, status }) => {
+                self.found(Side::Response, Finder::Webhook, action(Action::Reject), effects);
+                if enforced {
+                    return Err(guard::rejected(About::Answer, &guard.refusal, body, status));
+                }
+            }
+        }
+        self.release(held, guard, &body, masked, effects)
+    }
+
+    /// Lets an answer go that has come whole. `instead` is what it has become by now, where that is something else.
+    fn release(
+        &mut self,
+        mut held: Held,
+        guard: &ResponseGuard,
+        body: &str,
+        instead: Option<String>,
+        effects: &mut Effects,
+    ) -> Result<Phase, Reply> {
+        let now = instead.as_deref().unwrap_or(body);
+        let looked = match (Look::of(guard), &mut held.stream) {
+            (None, _) => Ok(Edits::default()),
+            (Some(look), None) => look.at_body(now, &mut self.record.finds),
+            (Some(look), Some(_)) => {
+                let mut masking = Masking::default();
+                let passed = masking.pass(look, now.as_bytes(), &mut self.record.finds);
+                passed.map_err(|(_, reply)| reply).and_then(|mut passed| {
+                    passed.extend(masking.finish(look, &mut self.record.finds)?);
+                    let mut edits = Edits::default();
+                    if passed != now.as_bytes() {
+                        edits.replace(0..now.len(), passed);
+                    }
+                    Ok(edits)
+                })
+            }
+        };
+        self.note_finds(guard, effects);
+        let edits = match looked {
+            Ok(edits) => edits,
+            Err(_) if guard.mode == Mode::Monitor => Edits::default(),
+            Err(reply) => return Err(reply),
+        };
+        match instead {
+            None if edits.is_empty() => {}
+            None => effects.push(Effect::EditResponseBody(edits)),
+            Some(now) => {
+                let mut whole = Edits::default();
+                whole.replace(0..body.len(), edits.applied(now.as_bytes()));
+                effects.push(Effect::EditResponseBody(whole));
+            }
+        }
+        if let Some(stream) = &mut held.stream {
+            stream.push(body.as_bytes());
+            if stream.finish().1 {
+                held.outcome = Outcome::StreamCut;
+            }
+        }
+        Ok(self.passes(&held))
+    }
+
+    fn passes(&mut self, held: &Held) -> Phase {
+        self.record.outcome = held.outcome;
+        Phase::Passing
+    }
+
+    /// Notes what the patterns of a response guard have found so far.
+    fn note_finds(&mut self, guard: &ResponseGuard, effects: &mut Effects) {
+        let Some(patterns) = &guard.patterns else { return };
+        let action = match (guard.mode, patterns.action) {
+            (Mode::Monitor, _) => Action::Monitor,
+            (Mode::Enforce, policy::guard::Action::Mask) => Action::Mask,
+            (Mode::Enforce, policy::guard::Action::Reject) => Action::Reject,
+        };
+        for rule in std::mem::take(&mut self.record.finds).rules() {
+            self.found(Side::Response, Finder::Rule(*rule), action, effects);
+        }
+    }
+
+    /// The next piece of a stream.
+    pub(super) fn relay(
+        &mut self,
+        mut stream: Stream,
+        mut masking: Option<Masking>,
+        bytes: &[u8],
+        end: bool,
+        effects: &mut Effects,
+    ) -> Phase {
+        let mut passed = match stream.push(bytes) {
+            Passage::AsItIs => bytes.to_vec(),
+            Passage::Instead(events) => events,
+        };
+        let (rest, cut) = if end { stream.finish() } else { (Vec::new(), false) };
+        if let Some(it) = &mut masking {
+            // The rest is the provider's own last event, or one of ours.
+            let own = if cut { &[] } else { rest.as_slice() };
+            match self.masked(it, &[&passed, own].concat(), end, effects) {
+                Ok(masked) => passed = masked,
+                Err((before, reply)) => return self.silence(&stream, &before, &reply, end, effects),
+            }
+        }
+        if masking.is_none() || cut {
+            passed.extend(rest);
+        }
+        if passed != bytes {
+            effects.push(Effect::ReplaceChunk(passed));
+        }
+        if !end {
+            return Phase::Relay(stream, masking);
+        }
+        if cut {
+            let line = format!("route {}: the provider ended a stream before its end", self.route_name());
+            effects.push(Effect::Log(Level::Warn, line));
+        }
+        self.record.outcome = if cut { Outcome::StreamCut } else { Outcome::Ok };
+        Phase::Passing
+    }
+
+    /// What passes of some events, and of all that is held where the stream is at its end.
+    fn masked(
+        &mut self,
+        masking: &mut Masking,
+        events: &[u8],
+        end: bool,
+        effects: &mut Effects,
+    ) -> Result<Vec<u8>, (Vec<u8>, Reply)> {
+        let policy = Rc::clone(&self.policy);
+        let route = self.record.route.and_then(|index| policy.routes.get(index));
+        let Some(guard) = route.and_then(|route| route.guard.response.as_ref()) else {
+            return Ok(events.to_vec());
+        };
+        let Some(look) = Look::of(guard) else { return Ok(events.to_vec()) };
+        let finds = &mut self.record.finds;
+        let mut passed = masking.pass(look, events, finds);
+        if end && let Ok(before) = &mut passed {
+            match masking.finish(look, finds) {
+                Ok(rest) => before.extend(rest),
+                Err(reply) => passed = Err((std::mem::take(before), reply)),
+            }
+        }
+        self.note_finds(guard, effects);
+        passed
+    }
+
+    /// Ends a stream of which no more may pass.
+    fn silence(
+        &mut self,
+        stream: &Stream,
+        before: &[u8],
+        reply: &Reply,
+        end: bool,
+        effects: &mut Effects,
+    ) -> Phase {
+        self.log_refusal(reply, effects);
+        let event = stream.refusal(&reply.message, reply.reason.code());
+        effects.push(Effect::ReplaceChunk([before, &event].concat()));
+        if end { Phase::Passing } else { Phase::Silenced }
+    }
+}
