@@ -23,7 +23,7 @@ fn service(service: &Service, settings: &Settings) -> Value {
     let mut cluster = json!({
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": service.name,
-        "alt_stat_name": service.name.replace('/', "_"),
+        "alt_stat_name": stat_name(&service.name),
         "type": if service.hosts.iter().all(is_address) { "STATIC" } else { "STRICT_DNS" },
         "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": "5s",
@@ -38,6 +38,11 @@ fn service(service: &Service, settings: &Settings) -> Value {
     cluster
 }
 
+/// A cluster's name in metrics, where a dot ends it.
+fn stat_name(name: &str) -> String {
+    name.replace(['/', '.', ':'], "_")
+}
+
 /// The file that holds a target's key, below the configuration's folder.
 pub fn key_file(target: &Target) -> String {
     format!("keys/{}.yaml", target.name.replace('/', "."))
@@ -48,7 +53,7 @@ fn cluster(target: &Target, settings: &Settings) -> Value {
     let mut cluster = json!({
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": target.name,
-        "alt_stat_name": target.name.replace('/', "_"),
+        "alt_stat_name": stat_name(&target.name),
         "type": if is_address { "STATIC" } else { "STRICT_DNS" },
         "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": "5s",

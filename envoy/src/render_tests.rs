@@ -58,3 +58,12 @@ fn keys_are_in_files_of_their_own_and_nowhere_else() {
     assert!(keys[1].text.contains("\"Bearer OPENAI_API_KEY-value\""));
     assert!(render(&plan, &settings()).iter().all(|file| !file.text.contains("-value")));
 }
+
+#[test]
+fn the_key_of_moderation_is_in_a_file_like_all_others() {
+    let plan = plan(&read_files(&[folder("golden/everything.yaml")]).unwrap());
+    let keys = render_keys(&plan);
+    let names: Vec<&str> = keys.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["keys/ai.openai.yaml", "keys/moderation.ai.callers.yaml"]);
+    assert!(keys[1].text.contains("\"Bearer MODERATION_KEY-value\""));
+}

@@ -140,9 +140,15 @@ impl<'d> Node<'d> {
 
     /// Takes the value as one of these names, or as its number among them, as protobuf's enums are written.
     pub fn choice(&self, names: &[&'static str]) -> Option<&'static str> {
+        self.choice_or(names, &[])
+    }
+
+    /// Takes the value as one of these names, of which only the first ones have numbers.
+    pub fn choice_or(&self, numbered: &[&'static str], more: &[&'static str]) -> Option<&'static str> {
+        let names = [numbered, more].concat();
         let written = match &self.yaml.data {
             YamlDataOwned::Value(ScalarOwned::Integer(number)) => {
-                let found = usize::try_from(*number).ok().and_then(|it| names.get(it).copied());
+                let found = usize::try_from(*number).ok().and_then(|it| numbered.get(it).copied());
                 return found.or_else(|| self.unexpected(&format!("one of {}", names.join(", "))));
             }
             YamlDataOwned::Value(ScalarOwned::Boolean(truth)) => truth.to_string(),

@@ -27,7 +27,7 @@ pub struct Plan {
 /// A server that the gateway itself asks.
 #[derive(Debug)]
 pub struct Service {
-    /// `namespace/name` of the Upstream; also the name of its cluster.
+    /// `namespace/name` of the Upstream, or `webhook/host:port`; also the name of its cluster.
     pub name: String,
     /// Names or addresses, and ports. Never empty.
     pub hosts: Vec<(String, u16)>,
@@ -72,7 +72,7 @@ pub struct Entry {
 /// A provider, its address and its key.
 #[derive(Debug)]
 pub struct Target {
-    /// `namespace/name` of the Upstream.
+    /// `namespace/name` of the Upstream, or `moderation/namespace/name` of the RouteOption that asks it and no Upstream.
     pub name: String,
     /// Whose API it speaks.
     pub provider: Provider,

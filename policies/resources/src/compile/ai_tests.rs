@@ -31,7 +31,10 @@ fn messages_and_defaults_come_through() {
 #[test]
 fn what_would_not_be_done_is_refused() {
     for (ai, says) in [
-        ("promptGuard: {}", "spec.options.ai.promptGuard: promptGuard is not supported by this version"),
+        (
+            "semanticCache: {}",
+            "spec.options.ai.semanticCache: semanticCache is not supported by this version",
+        ),
         ("backupModels: [a]", "backupModels is not supported by this version"),
         ("promptEnrichment: {prepnd: []}", "prepnd: unknown field, did you mean `prepend`?"),
         ("promptEnrichment: {prepend: [{role: tool, content: a}]}", "prepend[0].role: `tool` is no role"),

@@ -2,6 +2,7 @@
 
 mod access;
 mod attached;
+mod guard;
 mod targets;
 
 use std::cmp::Reverse;
@@ -11,6 +12,7 @@ use policy::written::Enrich;
 
 use crate::kinds::gateway::Gateway;
 use crate::kinds::http_route::{BackendRef, HttpRoute, ParentRef};
+use crate::kinds::prompt_guard::PromptGuard;
 use crate::kinds::{Id, Resource, Spec};
 use crate::plan::{Entry, Plan, Route, Target};
 use crate::problem::{Place, Report, Severity, did_you_mean};
@@ -63,14 +65,21 @@ fn latest(resources: Vec<Resource>, report: &Report) -> Vec<Resource> {
     kept
 }
 
-/// The rules for callers that one says and the other does not.
+/// The rules that one says and the other does not.
 fn lost(old: &Spec, new: &Spec) -> Vec<&'static str> {
     let rules = |spec: &Spec| match spec {
         Spec::VirtualHostOption(it) | Spec::RouteOption(it) => {
             let options = &it.options;
-            [options.jwt.as_ref().map(|it| it.field), options.rbac.as_ref().map(|it| it.field)]
+            let guard = options.ai.as_ref().and_then(|it| it.value.guard.as_ref());
+            let [request, response] = guard.map_or([false; 2], PromptGuard::guards);
+            [
+                options.jwt.as_ref().map(|it| it.field),
+                options.rbac.as_ref().map(|it| it.field),
+                request.then_some("options.ai.promptGuard.request"),
+                response.then_some("options.ai.promptGuard.response"),
+            ]
         }
-        _ => [None, None],
+        _ => [None; 4],
     };
     rules(old).into_iter().zip(rules(new)).filter_map(|(old, new)| old.filter(|_| new.is_none())).collect()
 }
@@ -114,9 +123,10 @@ impl Compiler<'_> {
             let backends: Vec<(usize, u32)> = backends.filter(|(_, weight)| *weight > 0).collect();
             let own = self.route_options(id, rule);
             let access::Access { jwt, rbac } = self.access(&own, &options, plan);
-            let enrich = own.ai.map(|it| it.value).filter(|it| *it != Enrich::default());
+            let guard = own.ai.as_ref().and_then(|it| self.guard(it, plan));
+            let enrich = own.ai.map(|it| it.value.enrich).filter(|it| *it != Enrich::default());
             let (rewrite, timeout) = (rule.rewrite.clone(), rule.timeout);
-            plan.routes.push(Route { name, matches, rewrite, backends, timeout, jwt, rbac, enrich, guard: None });
+            plan.routes.push(Route { name, matches, rewrite, backends, timeout, jwt, rbac, enrich, guard });
             if rule.backends.is_empty() {
                 self.report.add(
                     Severity::Error,
@@ -221,5 +231,9 @@ fn both(one: Option<&str>, other: Option<&str>) -> Option<Option<String>> {
 mod access_tests;
 #[cfg(test)]
 mod ai_tests;
+#[cfg(test)]
+mod guard_refusals_tests;
+#[cfg(test)]
+mod guard_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use policy::{Provider, Secret};
 
 use super::Compiler;
 use crate::kinds::secret::{self, KeyText};
-use crate::kinds::upstream::{Ai, AuthToken, Static, Upstream};
+use crate::kinds::upstream::{Ai, AuthToken, Static, Upstream, authority};
 use crate::kinds::{Id, Resource, Spec};
 use crate::plan::{Key, Service, Target, Tls};
 use crate::problem::{Place, Problem, Severity};
@@ -40,13 +40,11 @@ impl Compiler<'_> {
             name: ai.tls.as_ref().and_then(|tls| tls.sni.clone()).unwrap_or_else(|| name.clone()),
             ca_file: ai.tls.as_ref().and_then(|tls| tls.root_ca.clone()),
         });
-        let usual = if tls.is_some() { 443 } else { 80 };
-        let authority = match hostname {
-            Some(hostname) => hostname,
-            None if port == usual => host.clone(),
-            None => format!("{host}:{port}"),
+        let authority = hostname.unwrap_or_else(|| authority(&host, port, tls.is_some()));
+        let key = match &ai.token {
+            None => Key::Absent,
+            Some(token) => self.key(token, ai.provider, (place, "spec.ai")),
         };
-        let key = self.key(ai, place);
         let path = ai.host.as_ref().and_then(|custom| custom.path.clone());
         Target {
             name: format!("{}/{}", id.namespace, id.name),
@@ -61,15 +59,21 @@ impl Compiler<'_> {
         }
     }
 
-    fn key(&self, ai: &Ai, place: &Place) -> Key {
-        match &ai.token {
-            None => Key::Absent,
-            Some(AuthToken::Passthrough) => Key::Passthrough,
-            Some(AuthToken::Inline(text)) => self.resolve(text, place, "spec.ai"),
-            Some(AuthToken::Secret { name, namespace, place, path }) => {
-                self.secret(name, namespace, ai.provider, place, path)
+    /// A key as it is written at a place.
+    pub(super) fn key(&self, token: &AuthToken, provider: Provider, (place, path): (&Place, &str)) -> Key {
+        match token {
+            AuthToken::Passthrough => Key::Passthrough,
+            AuthToken::Inline(text) => self.resolve(text, place, path),
+            AuthToken::Secret { name, namespace, place, path } => {
+                self.secret(name, namespace, provider, place, path)
             }
         }
+    }
+
+    /// The key that is where people usually keep it.
+    pub(super) fn usual_key(&self, provider: Provider, (place, path): (&Place, &str)) -> Key {
+        let variable = usual_variable(provider);
+        self.variable(variable, || missing(place, path, format!("no `authToken`, and {variable} is not set")))
     }
 
     fn secret(&self, name: &str, namespace: &str, provider: Provider, place: &Place, path: &str) -> Key {

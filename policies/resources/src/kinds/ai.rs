@@ -2,15 +2,27 @@
 
 use policy::written::{DefaultField, Enrich, Json, Message};
 
+use super::Id;
+use super::prompt_guard::{self, PromptGuard};
 use crate::node::{Node, Unknown};
 use crate::problem::Severity;
 
-/// Fields that this version cannot do. To skip one would be to drop a rule.
-const NOT_YET: [&str; 4] = ["promptGuard", "rag", "semanticCache", "backupModels"];
+/// What is done to prompts and answers.
+#[derive(Debug, Clone)]
+pub struct Ai {
+    /// What is added to requests.
+    pub enrich: Enrich,
+    /// What prompts and answers may say.
+    pub guard: Option<PromptGuard>,
+}
 
-/// Reads `{promptEnrichment, defaults, routeType}`.
-pub fn read(node: &Node<'_>) -> Option<Enrich> {
+/// Fields that this version cannot do. To skip one would be to drop a rule.
+const NOT_YET: [&str; 3] = ["rag", "semanticCache", "backupModels"];
+
+/// Reads `{promptEnrichment, promptGuard, defaults, routeType}` of a resource.
+pub fn read(node: &Node<'_>, id: &Id) -> Option<Ai> {
     let object = node.object()?;
+    let guard = object.get("promptGuard").map_or(Some(None), |it| prompt_guard::read(&it, id).map(Some));
     let mut enrich = Enrich::default();
     if let Some(enrichment) = object.get("promptEnrichment") {
         let enrichment = enrichment.object()?;
@@ -33,7 +45,7 @@ pub fn read(node: &Node<'_>) -> Option<Enrich> {
         }
     }
     object.finish(Unknown::Refuse);
-    Some(enrich)
+    Some(Ai { enrich, guard: guard? })
 }
 
 fn messages(node: &Node<'_>) -> Option<Vec<Message>> {

@@ -5,6 +5,7 @@ pub mod gateway;
 pub mod http_route;
 pub mod jwt;
 pub mod options;
+pub mod prompt_guard;
 pub mod rbac;
 pub mod secret;
 pub mod settings;
@@ -89,8 +90,7 @@ pub fn read(root: &Node<'_>) -> Option<Resource> {
         "HTTPRoute" => Spec::HttpRoute(http_route::read(&object.need("spec")?.object()?)?),
         "VirtualHostOption" | "RouteOption" => {
             let what = if kind == "RouteOption" { options::For::Route } else { options::For::VirtualHost };
-            let owner = format!("{kind} {}/{}", id.namespace, id.name);
-            let read = options::read(&object.need("spec")?.object()?, what, &owner)?;
+            let read = options::read(&object.need("spec")?.object()?, what, &id)?;
             if what == options::For::Route { Spec::RouteOption(read) } else { Spec::VirtualHostOption(read) }
         }
         "Settings" => Spec::Settings(settings::read(&object.need("spec")?.object()?)?),

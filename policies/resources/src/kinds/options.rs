@@ -1,9 +1,9 @@
 //! `VirtualHostOption` and `RouteOption` (gateway.solo.io/v1): policies that hang on gateways and routes.
 
-use policy::written::Enrich;
-
-use super::ai;
+use super::Id;
+use super::ai::{self, Ai};
 use super::jwt::{self, Staged, Switch};
+use super::prompt_guard::PromptGuard;
 use super::rbac::{self, Rbac};
 use crate::node::{Node, Object, Unknown};
 use crate::problem::{Place, Report, Severity};
@@ -42,8 +42,8 @@ pub struct Options {
     pub switch: Option<Written<Switch>>,
     /// Who may do what.
     pub rbac: Option<Written<Rbac>>,
-    /// What is added to prompts.
-    pub ai: Option<Written<Enrich>>,
+    /// What is done to prompts and answers.
+    pub ai: Option<Written<Ai>>,
 }
 
 /// Something, and where it is written.
@@ -73,11 +73,11 @@ pub enum For {
 }
 
 /// Reads a spec.
-pub fn read(spec: &Object<'_>, what: For, owner: &str) -> Option<OptionResource> {
+pub fn read(spec: &Object<'_>, what: For, id: &Id) -> Option<OptionResource> {
     let many = spec.get("targetRefs").and_then(|it| it.list()).unwrap_or_default();
     let kind = if what == For::Route { "HTTPRoute" } else { "Gateway" };
     let targets = many.iter().chain(spec.get("targetRef").iter()).filter_map(|it| target(it, kind)).collect();
-    let options = spec.get("options").map_or(Some(Options::default()), |it| options(&it, what, owner))?;
+    let options = spec.get("options").map_or(Some(Options::default()), |it| options(&it, what, id))?;
     Some(OptionResource { targets, options })
 }
 
@@ -100,11 +100,11 @@ fn target(node: &Node<'_>, kind: &str) -> Option<TargetRef> {
     Some(target)
 }
 
-fn options(node: &Node<'_>, what: For, owner: &str) -> Option<Options> {
+fn options(node: &Node<'_>, what: For, id: &Id) -> Option<Options> {
     let object = node.object()?;
     let mut options = Options::default();
     for (name, value) in object.all() {
-        let (place, owner) = (value.place(), owner.to_owned());
+        let (place, owner) = (value.place(), format!("{} {}/{}", id.kind, id.namespace, id.name));
         match (camel(&name).as_str(), what) {
             ("jwt", For::VirtualHost) => {
                 let value = Staged { before: Some(jwt::read(&value)?), after: None };
@@ -135,7 +135,7 @@ fn options(node: &Node<'_>, what: For, owner: &str) -> Option<Options> {
                 once(&mut options.rbac, Written { value, field: "options.rbac", place, owner }, node);
             }
             ("ai", For::Route) => {
-                let value = ai::read(&value)?;
+                let value = ai::read(&value, id)?;
                 once(&mut options.ai, Written { value, field: "options.ai", place, owner }, node);
             }
             (harmless, _) if HARMLESS.contains(&harmless) => {
@@ -164,20 +164,43 @@ fn camel(name: &str) -> String {
 impl Options {
     /// Takes what only younger or weaker options say; says what of them is lost.
     pub fn fill(&mut self, others: &Options, report: &Report) {
-        fill(&mut self.jwt, others.jwt.as_ref(), report);
-        fill(&mut self.switch, others.switch.as_ref(), report);
-        fill(&mut self.rbac, others.rbac.as_ref(), report);
-        fill(&mut self.ai, others.ai.as_ref(), report);
+        fill(&mut self.jwt, others.jwt.as_ref(), report, |_, _| None);
+        fill(&mut self.switch, others.switch.as_ref(), report, |_, _| None);
+        fill(&mut self.rbac, others.rbac.as_ref(), report, |_, _| None);
+        fill(&mut self.ai, others.ai.as_ref(), report, unguarded);
     }
 }
 
-fn fill<T: Clone>(slot: &mut Option<Written<T>>, other: Option<&Written<T>>, report: &Report) {
+/// What an `ai` guards that the one in its place does not.
+fn unguarded(kept: &Ai, lost: &Ai) -> Option<&'static str> {
+    let guards = |ai: &Ai| ai.guard.as_ref().map_or([false; 2], PromptGuard::guards);
+    let ([request, response], [kept_request, kept_response]) = (guards(lost), guards(kept));
+    match (request && !kept_request, response && !kept_response) {
+        (true, true) => Some("prompts and answers are not guarded"),
+        (true, false) => Some("prompts are not guarded"),
+        (false, true) => Some("answers are not guarded"),
+        (false, false) => None,
+    }
+}
+
+/// Fills an empty place. What does not get into a full one is worth a note, and a warning where a rule goes with it that
+/// nothing else has: `loss` says which.
+fn fill<T: Clone>(
+    slot: &mut Option<Written<T>>,
+    other: Option<&Written<T>>,
+    report: &Report,
+    loss: impl Fn(&T, &T) -> Option<&'static str>,
+) {
     let Some(other) = other else { return };
     match slot {
         None => *slot = Some(other.clone()),
         Some(kept) if kept.owner != other.owner => {
             let what = format!("is not used: {} says it already, and comes first", kept.owner);
-            report.add(Severity::Note, &other.place, &format!("spec.{}", other.field), what);
+            let (severity, what) = match loss(&kept.value, &other.value) {
+                None => (Severity::Note, what),
+                Some(loss) => (Severity::Warning, format!("{what}: {loss}")),
+            };
+            report.add(severity, &other.place, &format!("spec.{}", other.field), what);
         }
         Some(_) => {}
     }

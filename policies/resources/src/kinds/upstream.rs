@@ -44,7 +44,7 @@ pub struct Ai {
 }
 
 /// How the gateway pays.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum AuthToken {
     /// The key is written here.
     Inline(KeyText),
@@ -189,7 +189,8 @@ fn provider_settings(node: &Node<'_>, provider: Provider, tls: Option<SslConfig>
     Some(Ai { provider, token, host, model, tls })
 }
 
-fn auth_token(node: &Node<'_>, id: &Id) -> Option<AuthToken> {
+/// Reads `{inline, secretRef, passthrough}`. A secret that names no namespace is in that of the resource.
+pub fn auth_token(node: &Node<'_>, id: &Id) -> Option<AuthToken> {
     let object = node.object()?;
     let (inline, secret, passthrough) =
         (object.get("inline"), object.get("secretRef"), object.get("passthrough"));
@@ -211,6 +212,14 @@ fn auth_token(node: &Node<'_>, id: &Id) -> Option<AuthToken> {
             None
         }
     }
+}
+
+/// The `:authority` of a host: its name, and its port if that is not the usual one.
+pub fn authority(host: &str, port: u16, tls: bool) -> String {
+    let usual = if tls { 443 } else { 80 };
+    let brackets = host.parse::<std::net::Ipv6Addr>().is_ok();
+    let host = if brackets { format!("[{host}]") } else { host.to_owned() };
+    if port == usual { host } else { format!("{host}:{port}") }
 }
 
 fn custom_host(node: &Node<'_>) -> Option<CustomHost> {
