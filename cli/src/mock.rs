@@ -42,6 +42,7 @@ fn script(args: &args::Mock) -> Result<Script, Failure> {
         delay: args.delay,
         chunk_delay: args.chunk_delay,
         chunks: None,
+        stream: None,
         cut: args.cut_after.map(|after| Cut { after, how }),
         content_type: args.content_type.clone(),
     })

@@ -22,6 +22,12 @@ pub fn keyed(name: &str, address: SocketAddr, key: &str) -> String {
     upstream(name, address, &format!("authToken: {{inline: {key}}}"))
 }
 
+/// Doors to a provider, with a prompt guard on the one of `openai`.
+pub fn guarded(provider: SocketAddr, guard: &str) -> String {
+    options("RouteOption", "HTTPRoute", "openai", &format!("ai: {{promptGuard: {{{guard}}}}}"))
+        + &doors(provider)
+}
+
 /// A route by path prefix to one upstream. `more` are further fields of its rule.
 pub fn route(prefix: &str, upstream: &str, more: &str) -> String {
     let name = prefix.trim_matches('/').replace('/', "-");

@@ -13,11 +13,13 @@ use crate::search::{Scratch, Search, Window};
 pub struct Masker {
     /// One for each program; none where it has nothing to find.
     searches: Vec<Option<Search>>,
-    /// What has come from `base` on.
-    held: String,
+    /// What has come from `base` on, as far as it is still needed.
+    text: String,
     base: usize,
     /// The last byte before `base`.
     before: Option<u8>,
+    /// Everything before this has been given.
+    given: usize,
     /// Matches whose bytes have not all been passed on.
     found: Vec<Found>,
     /// Where the match ends of which the beginning has been passed on already, and its rule.
@@ -62,9 +64,10 @@ impl Masker {
         let search = |i| which.contains(&i).then(|| Search::from(0));
         Masker {
             searches: (0..rules.programs().len()).map(search).collect(),
-            held: String::new(),
+            text: String::new(),
             base: 0,
             before: None,
+            given: 0,
             found: Vec::new(),
             open: None,
             scratch: Scratch::default(),
@@ -73,29 +76,36 @@ impl Masker {
 
     /// How many bytes are held back.
     pub fn held(&self) -> usize {
-        self.held.len()
+        self.limit() - self.given
+    }
+
+    fn limit(&self) -> usize {
+        self.base + self.text.len()
     }
 
     /// Takes the next piece of the text and gives what is decided.
     pub fn push(&mut self, rules: &Rules, text: &str, give: &mut impl FnMut(Piece<'_>)) {
         let begun = rules.begun_by(text);
-        self.held.push_str(text);
+        self.text.push_str(text);
         self.advance(rules, begun, false);
         let frontier = self.searches.iter().flatten().map(Search::frontier).min();
-        self.release(frontier.unwrap_or(self.base + self.held.len()), give);
+        self.release(frontier.unwrap_or_else(|| self.limit()), give);
+        let anchor = self.searches.iter().flatten().map(Search::anchor).min();
+        self.forget(anchor.unwrap_or(self.given).min(self.given));
     }
 
     /// The text is at its end: gives all the rest. From here on a new text begins.
     pub fn finish(&mut self, rules: &Rules, give: &mut impl FnMut(Piece<'_>)) {
         self.advance(rules, 0, true);
-        self.release(self.base + self.held.len(), give);
+        self.release(self.limit(), give);
         self.searches.iter_mut().flatten().for_each(|search| *search = Search::from(0));
-        (self.base, self.before, self.open) = (0, None, None);
+        self.text.clear();
+        (self.base, self.before, self.given, self.open) = (0, None, 0, None);
     }
 
     /// Lets every search go on. Those that are idle and have nothing to begin with in what has come are only moved.
     fn advance(&mut self, rules: &Rules, begun: u64, end: bool) {
-        let window = Window { text: &self.held, base: self.base, before: self.before, end };
+        let window = Window { text: &self.text, base: self.base, before: self.before, end };
         let programs = rules.programs().iter().enumerate();
         for ((i, program), search) in programs.zip(&mut self.searches) {
             let Some(search) = search else { continue };
@@ -114,17 +124,17 @@ impl Masker {
         self.found.sort_by_key(|it| (it.range.start, it.rule));
         let mut found = self.found.iter().take_while(|it| it.range.start < frontier).peekable();
         let mut used = 0;
-        let mut at = self.base;
-        let held = |range: Range<usize>| {
-            self.held.get(range.start - self.base..range.end - self.base).unwrap_or_default()
-        };
+        let mut at = self.given;
+        let base = self.base;
+        let text =
+            |range: Range<usize>| self.text.get(range.start - base..range.end - base).unwrap_or_default();
         while at < frontier {
             let (mut end, rule, begins) = match self.open.take() {
                 Some((end, rule)) => (end, rule, false),
                 None => {
                     let next = found.peek().map_or(frontier, |it| it.range.start);
                     if next > at {
-                        give(Piece::Kept(held(at..next)));
+                        give(Piece::Kept(text(at..next)));
                         at = next;
                         continue;
                     }
@@ -139,17 +149,23 @@ impl Masker {
             }
             let stop = end.min(frontier);
             if stop > at {
-                give(Piece::Masked { rule, text: held(at..stop), begins });
+                give(Piece::Masked { rule, text: text(at..stop), begins });
             }
             at = stop;
             self.open = (end > frontier).then_some((end, rule));
         }
         self.found.drain(..used);
-        let passed = frontier - self.base;
-        self.before =
-            passed.checked_sub(1).map_or(self.before, |last| self.held.as_bytes().get(last).copied());
-        self.held.drain(..passed);
-        self.base = frontier;
+        self.given = self.given.max(frontier);
+    }
+
+    /// Forgets the text before a place, but for its last byte.
+    fn forget(&mut self, until: usize) {
+        let gone = until - self.base;
+        if let Some(last) = gone.checked_sub(1) {
+            self.before = self.text.as_bytes().get(last).copied();
+            self.text.drain(..gone);
+            self.base = until;
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 use super::{Masker, Piece};
+use crate::builtin::testing::find;
 use crate::testing::{Numbers, answers, masked, masked_whole, test};
+use crate::{Builtin, Purpose, Rule, Rules, What};
 
 /// The workshop's pattern for Mastercard numbers.
 const MASTERCARD: &str =
@@ -149,6 +151,11 @@ fn masked_by(reference: &[regex::Regex], text: &str) -> String {
     for (rule, regex) in reference.iter().enumerate() {
         found.extend(regex.find_iter(text).map(|it| (it.start(), rule, it.end())));
     }
+    united(found, text)
+}
+
+/// The text with starts, rules and ends of finds masked.
+fn united(mut found: Vec<(usize, usize, usize)>, text: &str) -> String {
     found.sort_unstable();
     let (mut out, mut at) = (String::new(), 0);
     for (start, rule, end) in found {
@@ -209,4 +216,72 @@ fn with_a_bound_of_the_policy_s_own_pieces_change_nothing_either() {
             );
         }
     }
+}
+
+/// What a recogniser looks at, whole and in pieces.
+const SEEN: [&str; 34] = [
+    "4111 1111 1111 1111",
+    "5105105105105100",
+    "3714-496353-98431",
+    "378282246310005",
+    "219-09-9998",
+    "219 09 9998",
+    "ssn ",
+    "social security number: ",
+    "219099998",
+    "jane.doe@example.org",
+    "a@b",
+    "@",
+    ".",
+    "-",
+    "+1 415 555 2671",
+    "415-555-2671",
+    "(415) 555-2671",
+    "020 7946 0958",
+    "DE89 3704 0044 0532 0130 00",
+    "GB29NWBK60161331926819",
+    "203.0.113.7",
+    "2001:db8::1",
+    "1",
+    "42",
+    " ",
+    "\n",
+    ",",
+    "é",
+    "x",
+    "ghp_1234567890abcdefghijKLMNOPQRSTUV1234",
+    "AKIAIOSFODNN7EXAMPLE",
+    "-----BEGIN PRIVATE KEY-----\n",
+    "=",
+    "--",
+];
+
+#[test]
+fn recognisers_find_in_pieces_what_they_find_in_the_whole() {
+    let rule = |it: Builtin| Rule { name: it.name().into(), what: What::Builtin(it) };
+    let rules = Rules::compile(Builtin::ALL.map(rule).to_vec(), Purpose::Answers).unwrap();
+    let mut numbers = Numbers(0x0ddb_a11c_afe5_0001);
+    for _ in 0..TEXTS / 10 {
+        let text = numbers.text(&SEEN, 12);
+        let pieces = numbers.cut(&text, 6);
+        let mut found: Vec<(usize, usize, usize)> = Vec::new();
+        for (rule, builtin) in Builtin::ALL.iter().enumerate() {
+            for candidate in builtin.candidates() {
+                found.extend(find(candidate, &text).into_iter().map(|it| (it.start, rule, it.end)));
+            }
+        }
+        let expected = united(found, &text);
+        assert_eq!(masked_whole(&rules, &[&text]), expected, "{text:?}");
+        assert_eq!(masked_whole(&rules, &pieces), expected, "{pieces:?}");
+    }
+}
+
+#[test]
+fn the_context_of_a_thing_is_not_held_for_it() {
+    let rule = |it: Builtin| Rule { name: it.name().into(), what: What::Builtin(it) };
+    let rules = Rules::compile(Builtin::ALL.map(rule).to_vec(), Purpose::Answers).unwrap();
+    assert_eq!(
+        masked(&rules, &["Well, ", "one ", "and ", "two: ", "fine."]),
+        "Well, |one |and |two: ||fine."
+    );
 }

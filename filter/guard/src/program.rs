@@ -25,6 +25,8 @@ pub struct Program {
     pub longest: usize,
     /// What is asked of each match.
     pub check: Option<Check>,
+    /// Whether a group of the pattern marks where the thing itself begins, behind its context.
+    pub marks: bool,
     /// Bytes that a match can begin with.
     pub first: Box<[bool; 256]>,
     hir: Hir,
@@ -39,9 +41,11 @@ impl Program {
     /// # Errors
     /// A sentence where the pattern makes too large an automaton.
     pub fn new(rule: usize, hir: Hir, longest: usize, check: Option<Check>) -> Result<Program, String> {
-        let nfa = compile(&[&hir], false)?;
+        // Only recognisers have groups that mean something.
+        let marks = check.is_some() && hir.properties().explicit_captures_len() > 0;
+        let nfa = compile(&[&hir], false, if marks { WhichCaptures::All } else { WhichCaptures::None })?;
         let first = Box::new(first_bytes(&nfa));
-        Ok(Program { rule, longest, check, first, hir, nfa, regex: OnceCell::new() })
+        Ok(Program { rule, longest, check, marks, first, hir, nfa, regex: OnceCell::new() })
     }
 
     /// What is looked for.
@@ -103,7 +107,7 @@ impl Program {
         };
         let forward = build(self.nfa.clone(), dfa::Config::new())?;
         let backward = dfa::Config::new().match_kind(MatchKind::All);
-        let backward = build(compile(&[&self.hir], true)?, backward)?;
+        let backward = build(compile(&[&self.hir], true, WhichCaptures::None)?, backward)?;
         Ok(regex::Builder::new().build_from_dfas(forward, backward))
     }
 }
@@ -118,10 +122,10 @@ impl fmt::Debug for Program {
 ///
 /// # Errors
 /// A sentence where it would be too large.
-pub fn compile(patterns: &[&Hir], reverse: bool) -> Result<NFA, String> {
+pub fn compile(patterns: &[&Hir], reverse: bool, captures: WhichCaptures) -> Result<NFA, String> {
     let config = thompson::Config::new()
         .reverse(reverse)
-        .which_captures(WhichCaptures::None)
+        .which_captures(captures)
         .nfa_size_limit(Some(MAX_NFA_BYTES.saturating_mul(patterns.len().max(1))));
     NFA::compiler().configure(config).build_many_from_hir(patterns).map_err(|error| {
         if error.size_limit().is_some() {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 
 use regex_automata::hybrid::dfa::{self, Cache, DFA};
+use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::{Input, MatchKind, PatternSet};
 use regex_syntax::hir::Hir;
 
@@ -246,7 +247,11 @@ fn together(programs: &[Program]) -> Result<Option<DFA>, String> {
         .match_kind(MatchKind::All)
         .cache_capacity(CACHE_BYTES)
         .skip_cache_capacity_check(true);
-    let dfa = dfa::Builder::new().configure(config).build_from_nfa(program::compile(&hirs, false)?);
+    let dfa = dfa::Builder::new().configure(config).build_from_nfa(program::compile(
+        &hirs,
+        false,
+        WhichCaptures::None,
+    )?);
     dfa.map(Some).map_err(|error| error.to_string())
 }
 

@@ -35,7 +35,7 @@ pub struct Search {
     /// In the order of priority. Not yet taken through assertions.
     threads: Vec<Thread>,
     /// The best match so far of the threads that are left, and of those that are gone.
-    found: Option<Range<usize>>,
+    found: Option<Match>,
 }
 
 /// A way through the automaton that may become a match.
@@ -43,6 +43,14 @@ pub struct Search {
 struct Thread {
     state: StateID,
     start: usize,
+    /// Where what is looked for begins: after the context that some patterns take in. None yet while it is in that.
+    thing: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+struct Match {
+    range: Range<usize>,
+    thing: usize,
 }
 
 /// Memory that a step needs, shared by all searches of a text.
@@ -50,7 +58,7 @@ struct Thread {
 pub struct Scratch {
     /// Threads that wait for a byte, in the order of priority.
     ready: Vec<Thread>,
-    stack: Vec<StateID>,
+    stack: Vec<(StateID, Option<usize>)>,
     /// The step in which each state was last seen.
     seen: Vec<u32>,
     step: u32,
@@ -82,10 +90,16 @@ impl Search {
         self.threads.is_empty() && self.found.is_none()
     }
 
-    /// No match that is yet to be found begins before this.
+    /// Nothing that is yet to be found begins before this.
     pub fn frontier(&self) -> usize {
+        let threads = self.threads.iter().map(|thread| thread.thing.unwrap_or(self.at));
+        threads.chain(self.found.as_ref().map(|it| it.thing)).min().unwrap_or(self.at)
+    }
+
+    /// From here on the text is still needed.
+    pub fn anchor(&self) -> usize {
         let threads = self.threads.iter().map(|thread| thread.start);
-        threads.chain(self.found.as_ref().map(|it| it.start)).min().unwrap_or(self.at)
+        threads.chain(self.found.as_ref().map(|it| it.range.start)).min().unwrap_or(self.at)
     }
 
     /// Passes over text in which no match can begin.
@@ -112,15 +126,18 @@ impl Search {
             }
             self.close(program, window, next, scratch);
             let aged = self.take(program, next, scratch);
-            if let Some(start) = aged.filter(|start| self.found.as_ref().is_none_or(|it| it.start > *start)) {
+            if let Some(start) =
+                aged.filter(|start| self.found.as_ref().is_none_or(|it| it.range.start > *start))
+            {
                 // What has grown too old may have stood for younger ones.
                 self.restart(start + char_len(window, start));
             } else if self.threads.is_empty() {
                 let Some(found) = self.found.take() else { continue };
-                let relative = found.start.saturating_sub(window.base)..found.end.saturating_sub(window.base);
+                let Match { range, thing } = found;
+                let relative = range.start.saturating_sub(window.base)..range.end.saturating_sub(window.base);
                 match program.checked(window.text, relative) {
                     Ok(part) => {
-                        let part = window.base + part.start..window.base + part.end;
+                        let part = (window.base + part.start).max(thing)..window.base + part.end;
                         self.restart(part.end);
                         return Some(part);
                     }
@@ -151,11 +168,12 @@ impl Search {
     fn close(&mut self, program: &Program, window: &Window<'_>, next: Option<u8>, scratch: &mut Scratch) {
         scratch.begin(program);
         let before = window.byte_before(self.at);
-        let fresh = Thread { state: program.start(), start: self.at };
+        let thing = (!program.marks).then_some(self.at);
+        let fresh = Thread { state: program.start(), start: self.at, thing };
         let begins = self.found.is_none() && next.is_some();
         for thread in self.threads.drain(..).chain(begins.then_some(fresh)) {
-            if scratch.follow(program, thread, before, next) {
-                self.found = Some(thread.start..self.at);
+            if let Some(thing) = scratch.follow(program, thread, self.at, before, next) {
+                self.found = Some(Match { range: thread.start..self.at, thing });
                 break;
             }
         }
@@ -182,7 +200,7 @@ impl Search {
             if self.at + 1 - thread.start > program.longest {
                 aged = aged.or(Some(thread.start));
             } else {
-                self.threads.push(Thread { state, start: thread.start });
+                self.threads.push(Thread { state, ..*thread });
             }
         }
         self.at += 1;
@@ -203,33 +221,46 @@ impl Scratch {
         }
     }
 
-    /// Everything that a thread leads to without taking a byte. True if that is a match, and nothing of lower priority
-    /// counts.
-    fn follow(&mut self, program: &Program, thread: Thread, before: Option<u8>, next: Option<u8>) -> bool {
+    /// Everything that a thread leads to without taking a byte. Where that is a match, gives where the thing begins that was
+    /// found; nothing of lower priority counts then.
+    fn follow(
+        &mut self,
+        program: &Program,
+        thread: Thread,
+        at: usize,
+        before: Option<u8>,
+        next: Option<u8>,
+    ) -> Option<usize> {
         self.stack.clear();
-        self.stack.push(thread.state);
-        while let Some(state) = self.stack.pop() {
+        self.stack.push((thread.state, thread.thing));
+        while let Some((state, thing)) = self.stack.pop() {
             match self.seen.get_mut(state.as_usize()) {
                 Some(seen) if *seen != self.step => *seen = self.step,
                 _ => continue,
             }
             match program.state(state) {
                 State::ByteRange { .. } | State::Sparse(_) | State::Dense(_) => {
-                    self.ready.push(Thread { state, start: thread.start });
+                    self.ready.push(Thread { state, start: thread.start, thing });
                 }
                 State::Look { look, next: then } => {
                     if holds(*look, before, next) {
-                        self.stack.push(*then);
+                        self.stack.push((*then, thing));
                     }
                 }
-                State::Capture { next: then, .. } => self.stack.push(*then),
-                State::Union { alternates } => self.stack.extend(alternates.iter().rev()),
-                State::BinaryUnion { alt1, alt2 } => self.stack.extend([*alt2, *alt1]),
+                // The first two slots are the match's own.
+                State::Capture { next: then, slot, .. } => {
+                    let marks = program.marks && slot.as_usize() >= 2;
+                    self.stack.push((*then, if marks { thing.or(Some(at)) } else { thing }));
+                }
+                State::Union { alternates } => {
+                    self.stack.extend(alternates.iter().rev().map(|it| (*it, thing)));
+                }
+                State::BinaryUnion { alt1, alt2 } => self.stack.extend([(*alt2, thing), (*alt1, thing)]),
                 State::Fail => {}
-                State::Match { .. } => return true,
+                State::Match { .. } => return Some(thing.unwrap_or(thread.start)),
             }
         }
-        false
+        None
     }
 }
 

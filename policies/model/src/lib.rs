@@ -22,7 +22,7 @@ pub const DEFAULT_MAX_REQUEST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Labels of the module's metrics. Hosts know no labels: the module writes them into a metric's name as `;name=value`,
 /// and the host is told to find them there.
-pub const METRIC_LABELS: [&str; 2] = ["route", "reason"];
+pub const METRIC_LABELS: [&str; 5] = ["route", "reason", "side", "rule", "action"];
 
 /// The regular expression that finds a label in a metric's name: the first group is cut out of the name, the second is
 /// the value.

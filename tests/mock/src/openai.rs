@@ -30,7 +30,8 @@ pub struct Asked<'a> {
     pub number: u64,
 }
 
-/// The answer to a request. `text` is what the model says; absent, it repeats the question. `pieces` are those of a
+/// The answer to a request. `text` is what the model says; absent, it gives examples of Mastercard's numbers to whoever
+/// asks about these, and repeats the question to everybody else. `pieces` are those of a
 /// stream; absent, its words.
 pub fn answer(asked: &Asked<'_>, text: Option<&str>, pieces: Option<&[String]>) -> Answer {
     let said = text.map_or_else(|| repeat(asked.body), str::to_owned);
@@ -45,6 +46,7 @@ pub fn answer(asked: &Asked<'_>, text: Option<&str>, pieces: Option<&[String]>) 
         "POST" if at("/completions") => Answer::Document(completion(asked, &said)),
         "POST" if at("/responses") && streams => Answer::Events(response_events(asked, &pieces())),
         "POST" if at("/responses") => Answer::Document(response(asked, &said)),
+        "POST" if at("/moderations") => Answer::Document(moderation(asked)),
         "POST" if at("/embeddings") => Answer::Document(embeddings(asked.body, asked.number)),
         _ => Answer::NotFound,
     }
@@ -69,7 +71,23 @@ fn repeat(body: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     });
+    if text.contains("Mastercard") {
+        return EXAMPLES.into();
+    }
     format!("This is the mock provider. You said: {text}")
+}
+
+/// Numbers that Mastercard gives for tests.
+const EXAMPLES: &str = "Here are some: 1. 5105 1051 0510 5100 2. 5555-5555-5555-4444 3. 2223003122003222";
+
+/// Everything that speaks of violence is flagged.
+fn moderation(asked: &Asked<'_>) -> Value {
+    let flagged = asked.body["input"].to_string().contains("violence");
+    json!({
+        "id": format!("modr-mock-{}", asked.number),
+        "model": model(asked),
+        "results": [{ "flagged": flagged, "categories": { "violence": flagged } }],
+    })
 }
 
 fn words(text: &str) -> Vec<String> {

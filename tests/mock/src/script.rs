@@ -21,6 +21,8 @@ pub struct Script {
     pub chunk_delay: Duration,
     /// The pieces of a streamed text; absent, its words.
     pub chunks: Option<Vec<String>>,
+    /// The bytes of a stream, as they are sent one after the other, whatever is asked.
+    pub stream: Option<Vec<Vec<u8>>>,
     /// Where a stream breaks off.
     pub cut: Option<Cut>,
     /// The media type of every answer, whatever it is.
@@ -58,6 +60,7 @@ impl Default for Script {
             delay: Duration::ZERO,
             chunk_delay: Duration::ZERO,
             chunks: None,
+            stream: None,
             cut: None,
             content_type: None,
         }

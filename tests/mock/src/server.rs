@@ -250,12 +250,16 @@ fn respond(recorded: &Recorded, script: &Script, number: u64, shared: &Arc<Share
     if let Some(page) = &script.page {
         return document(200, "application/json", page.clone());
     }
+    if let Some(pieces) = &script.stream {
+        return build(script, 200, "text/event-stream", paced(pieces.clone(), script, Arc::clone(shared)));
+    }
     let json = recorded.json();
     let path = recorded.path.split('?').next().unwrap_or_default();
     let asked = Asked { method: &recorded.method, path, body: &json, number };
     match openai::answer(&asked, script.text.as_deref(), script.chunks.as_deref()) {
         Answer::Document(value) => document(200, "application/json", value.to_string()),
         Answer::Events(events) => {
+            let events = events.into_iter().map(String::into_bytes).collect();
             build(script, 200, "text/event-stream", paced(events, script, Arc::clone(shared)))
         }
         Answer::NotFound => document(404, "application/json", openai::error(404).to_string()),
@@ -281,7 +285,7 @@ fn whole(text: String) -> Body {
 }
 
 /// Events one after the other, each after a while, perhaps not to the end.
-fn paced(mut events: Vec<String>, script: &Script, shared: Arc<Shared>) -> Body {
+fn paced(mut events: Vec<Vec<u8>>, script: &Script, shared: Arc<Shared>) -> Body {
     let delay = script.chunk_delay;
     let mut breaks = false;
     if let Some(Cut { after, how }) = script.cut {
@@ -289,11 +293,11 @@ fn paced(mut events: Vec<String>, script: &Script, shared: Arc<Shared>) -> Body 
         events.truncate(after);
         match how {
             How::End => {}
-            How::HalfEvent => events.push(next.chars().take(next.chars().count() / 2).collect()),
+            How::HalfEvent => events.push(next.iter().take(next.len() / 2).copied().collect()),
             How::Close => breaks = true,
         }
     }
-    let mut pieces: Vec<io::Result<String>> = events.into_iter().map(Ok).collect();
+    let mut pieces: Vec<io::Result<Vec<u8>>> = events.into_iter().map(Ok).collect();
     if breaks {
         pieces.push(Err(io::ErrorKind::BrokenPipe.into()));
     }
@@ -306,7 +310,7 @@ fn paced(mut events: Vec<String>, script: &Script, shared: Arc<Shared>) -> Body 
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        Some((piece.map(|text| http_body::Frame::data(Bytes::from(text))), (rest, unfinished)))
+        Some((piece.map(|bytes| http_body::Frame::data(Bytes::from(bytes))), (rest, unfinished)))
     });
     StreamBody::new(Box::pin(paced))
 }

@@ -8,7 +8,7 @@ use super::{Effects, Exchange, Phase, Way};
 use crate::answer::{self, Passing};
 use crate::edits::Edits;
 use crate::event::{Action, Answer, Effect, Finder, Level, Side};
-use crate::guard::{self, About, Look, Masking, Message};
+use crate::guard::{self, About, Look, Masking, Message, Passed};
 use crate::reply::{Outcome, Reply};
 use crate::sse::{Passage, Stream};
 
@@ -152,14 +152,13 @@ impl Exchange {
             (Some(look), Some(_)) => {
                 let mut masking = Masking::default();
                 let passed = masking.pass(look, now.as_bytes(), &mut self.record.finds);
-                passed.map_err(|(_, reply)| reply).and_then(|mut passed| {
-                    passed.extend(masking.finish(look, &mut self.record.finds)?);
-                    let mut edits = Edits::default();
-                    if passed != now.as_bytes() {
-                        edits.replace(0..now.len(), passed);
-                    }
-                    Ok(edits)
-                })
+                let rest = masking.finish(look, &mut self.record.finds);
+                let mut edits = Edits::default();
+                let passed_all = [passed.bytes, rest.bytes].concat();
+                if passed_all != now.as_bytes() {
+                    edits.replace(0..now.len(), passed_all);
+                }
+                passed.refused.or(rest.refused).map_or(Ok(edits), Err)
             }
         };
         self.note_finds(guard, effects);
@@ -221,10 +220,11 @@ impl Exchange {
         if let Some(it) = &mut masking {
             // The rest is the provider's own last event, or one of ours.
             let own = if cut { &[] } else { rest.as_slice() };
-            match self.masked(it, &[&passed, own].concat(), end, effects) {
-                Ok(masked) => passed = masked,
-                Err((before, reply)) => return self.silence(&stream, &before, &reply, end, effects),
+            let masked = self.masked(it, &[&passed, own].concat(), end, effects);
+            if let Some(reply) = masked.refused {
+                return self.silence(&stream, &masked.bytes, &reply, end, effects);
             }
+            passed = masked.bytes;
         }
         if masking.is_none() || cut {
             passed.extend(rest);
@@ -244,26 +244,19 @@ impl Exchange {
     }
 
     /// What passes of some events, and of all that is held where the stream is at its end.
-    fn masked(
-        &mut self,
-        masking: &mut Masking,
-        events: &[u8],
-        end: bool,
-        effects: &mut Effects,
-    ) -> Result<Vec<u8>, (Vec<u8>, Reply)> {
+    fn masked(&mut self, masking: &mut Masking, events: &[u8], end: bool, effects: &mut Effects) -> Passed {
         let policy = Rc::clone(&self.policy);
         let route = self.record.route.and_then(|index| policy.routes.get(index));
-        let Some(guard) = route.and_then(|route| route.guard.response.as_ref()) else {
-            return Ok(events.to_vec());
+        let guard = route.and_then(|route| route.guard.response.as_ref());
+        let Some((guard, look)) = guard.and_then(|guard| Some(guard).zip(Look::of(guard))) else {
+            return Passed { bytes: events.to_vec(), refused: None };
         };
-        let Some(look) = Look::of(guard) else { return Ok(events.to_vec()) };
         let finds = &mut self.record.finds;
         let mut passed = masking.pass(look, events, finds);
-        if end && let Ok(before) = &mut passed {
-            match masking.finish(look, finds) {
-                Ok(rest) => before.extend(rest),
-                Err(reply) => passed = Err((std::mem::take(before), reply)),
-            }
+        if end && passed.refused.is_none() {
+            let rest = masking.finish(look, finds);
+            passed.bytes.extend(rest.bytes);
+            passed.refused = rest.refused;
         }
         self.note_finds(guard, effects);
         passed

@@ -23,7 +23,7 @@ pub use moderation::{ask as ask_moderation, flagged};
 pub use prompt::{inspect, refuse};
 pub use reading::unreadable;
 pub use retold::{of_stream, told_anew};
-pub use stream::Masking;
+pub use stream::{Masking, Passed};
 pub use webhook::{About, Verdict, ask, rejected, replace, verdict};
 
 use policy::guard::Guard;

@@ -38,6 +38,15 @@ enum Kind {
     Arguments(Arguments),
 }
 
+/// What passes of some events.
+#[derive(Debug)]
+pub struct Passed {
+    /// The events.
+    pub bytes: Vec<u8>,
+    /// The policy's refusal, where something is found that is not to pass. Nothing after it passes either.
+    pub refused: Option<Reply>,
+}
+
 /// What has become of a piece of a text.
 struct Piece {
     text: usize,
@@ -49,35 +58,22 @@ struct Piece {
 
 impl Masking {
     /// Looks at whole events and gives what passes in their place.
-    ///
-    /// # Errors
-    /// The policy's refusal where something is found that is not to pass. Nothing after it passes either.
-    pub fn pass(
-        &mut self,
-        look: Look<'_>,
-        events: &[u8],
-        finds: &mut Finds,
-    ) -> Result<Vec<u8>, (Vec<u8>, Reply)> {
-        let mut out = Vec::with_capacity(events.len());
-        for event in sse::split(events) {
-            let passed = self.event(look, event, finds, &mut out);
-            if let Err(reply) = passed {
-                return Err((out, reply));
-            }
+    pub fn pass(&mut self, look: Look<'_>, events: &[u8], finds: &mut Finds) -> Passed {
+        let mut bytes = Vec::with_capacity(events.len());
+        let mut all = sse::split(events);
+        let refused = all.find_map(|event| self.event(look, event, finds, &mut bytes).err());
+        if look.enforced {
+            Passed { bytes, refused }
+        } else {
+            Passed { bytes: events.to_vec(), refused: None }
         }
-        Ok(if look.enforced { out } else { events.to_vec() })
     }
 
     /// The stream is at its end: gives what is still held.
-    ///
-    /// # Errors
-    /// As [`pass`](Masking::pass).
-    pub fn finish(&mut self, look: Look<'_>, finds: &mut Finds) -> Result<Vec<u8>, Reply> {
-        let mut out = Vec::new();
-        for text in 0..self.texts.len() {
-            self.flush(look, text, finds, &mut out)?;
-        }
-        Ok(if look.enforced { out } else { Vec::new() })
+    pub fn finish(&mut self, look: Look<'_>, finds: &mut Finds) -> Passed {
+        let mut bytes = Vec::new();
+        let refused = (0..self.texts.len()).find_map(|text| self.flush(look, text, finds, &mut bytes).err());
+        if look.enforced { Passed { bytes, refused } } else { Passed { bytes: Vec::new(), refused: None } }
     }
 
     /// How many bytes are held back.

@@ -66,7 +66,7 @@ const ENOUGH: usize = 32;
 pub static CANDIDATES: [Candidate; 4] = [
     Candidate {
         pattern: concat!(
-            "(?:\\A|[^0-9A-Za-z])(?:sk-|[sr]k_(?:live|test)_|gh[opsur]_|github_pat_|glpat-|xox[abprs]-|xapp-|AIza|npm_",
+            "(?:\\A|[^0-9A-Za-z])()(?:sk-|[sr]k_(?:live|test)_|gh[opsur]_|github_pat_|glpat-|xox[abprs]-|xapp-|AIza|npm_",
             "|pypi-AgEIcHlwaS5vcmc|hf_|gsk_|xai-|do[op]_v1_|shp(?:at|ca|pa|ss)_|r8_|pplx-|lin_api_)",
             "[0-9A-Za-z_-]{16,256}"
         ),
@@ -75,14 +75,14 @@ pub static CANDIDATES: [Candidate; 4] = [
     // Amazon's ids of keys, Twilio's and SendGrid's keys: of one length only.
     Candidate {
         pattern: concat!(
-            "(?:\\A|[^0-9A-Za-z])(?:A(?:KI|SI|GP|ID|RO)A[0-9A-Z]{16}|SK[0-9a-f]{32}",
+            "(?:\\A|[^0-9A-Za-z])()(?:A(?:KI|SI|GP|ID|RO)A[0-9A-Z]{16}|SK[0-9a-f]{32}",
             "|SG\\.[0-9A-Za-z_-]{22}\\.[0-9A-Za-z_-]{43})(?s:.?)"
         ),
         check: fixed,
     },
     // JSON Web Tokens: two objects in base64, and if there is room the signature.
     Candidate {
-        pattern: "(?:\\A|[^0-9A-Za-z])eyJ[0-9A-Za-z_-]{8,160}\\.eyJ[0-9A-Za-z_.-]{4,140}",
+        pattern: "(?:\\A|[^0-9A-Za-z])()eyJ[0-9A-Za-z_-]{8,160}\\.eyJ[0-9A-Za-z_.-]{4,140}",
         check: web_token,
     },
     // The first line of a private key, and what follows it: lines of base64, which in JSON and in settings are often

@@ -16,12 +16,12 @@ pub static CANDIDATES: [Candidate; 2] = [
     // As cards are printed. A dot before is the end of a word but not the point of a fraction; a dash before does not
     // continue other digits. A comma may stand after a digit: columns of a table do.
     Candidate {
-        pattern: "(?:(?:\\A|[^0-9A-Za-z_.-])-{0,2}|[A-Za-z][.-])[2-6][0-9]{3}(?:[ -]?[0-9]){9,15}(?s:.{0,2})",
+        pattern: "(?:(?:\\A|[^0-9A-Za-z_.-])-{0,2}|[A-Za-z][.-])()[2-6][0-9]{3}(?:[ -]?[0-9]){9,15}(?s:.{0,2})",
         check: |matched| longest(matched, Grouping::Printed),
     },
     // With a separator anywhere. Rows of small numbers look like that, so no other digits may stand beside it.
     Candidate {
-        pattern: "(?:\\A ?|[^0-9A-Za-z_. -]|[^0-9] )[2-6](?:[ -]?[0-9]){12,18}(?s:.{0,2})",
+        pattern: "(?:\\A ?|[^0-9A-Za-z_. -]|[^0-9] )()[2-6](?:[ -]?[0-9]){12,18}(?s:.{0,2})",
         check: |matched| longest(matched, Grouping::Any),
     },
 ];

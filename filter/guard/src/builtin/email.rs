@@ -11,7 +11,7 @@ use std::ops::Range;
 /// than an address may have, for the marks of emphasis and quotes that are cut off.
 pub static CANDIDATES: [Candidate; 1] = [Candidate {
     // The first character, if any, belongs to no address, so that one can begin only where a word does.
-    pattern: "(?:\\A|[^A-Za-z0-9!#$%&'*+_~.^-])[A-Za-z0-9!#$%&'*+_~.^-]{1,72}@[A-Za-z0-9][A-Za-z0-9.-]{1,188}",
+    pattern: "(?:\\A|[^A-Za-z0-9!#$%&'*+_~.^-])()[A-Za-z0-9!#$%&'*+_~.^-]{1,72}@[A-Za-z0-9][A-Za-z0-9.-]{1,188}",
     check: address,
 }];
 

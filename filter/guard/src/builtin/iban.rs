@@ -6,7 +6,7 @@ use std::ops::Range;
 pub static CANDIDATES: [Candidate; 1] = [Candidate {
     // In one piece, or in groups of four. Words that follow a short number may be taken along; the check cuts them off.
     pattern: concat!(
-        "(?:\\A|[^0-9A-Za-z])[A-Za-z]{2}[0-9]{2}",
+        "(?:\\A|[^0-9A-Za-z])()[A-Za-z]{2}[0-9]{2}",
         "(?:[0-9A-Za-z]{11,30}|(?: [0-9A-Za-z]{4}){2,7}(?: [0-9A-Za-z]{1,3})?)(?s:.?)"
     ),
     check: account,

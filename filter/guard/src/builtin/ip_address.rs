@@ -10,7 +10,7 @@ pub static CANDIDATES: [Candidate; 2] = [
     // letter and a slash those of a browser, and two signs of comparison those of a requirement.
     Candidate {
         pattern: concat!(
-            "(?:\\A/?|[^0-9A-Za-z_./=-]|[^0-9A-Za-z]/|[^!<=>~]=)",
+            "(?:\\A/?|[^0-9A-Za-z_./=-]|[^0-9A-Za-z]/|[^!<=>~]=)()",
             "[0-9]{1,3}(?:\\.[0-9]{1,3}){3}(?:-[0-9]{1,3}(?:\\.[0-9]{1,3}){3})?(?s:.{0,2})"
         ),
         check: version_4,
@@ -18,7 +18,7 @@ pub static CANDIDATES: [Candidate; 2] = [
     // Digits and colons in any order; what they are, the check knows. A name may stand before, as in `ip:2001:db8::1`.
     Candidate {
         pattern: concat!(
-            "(?:\\A|[^0-9A-Za-z_:.]|[G-Zg-z]:)(?:[0-9A-Fa-f]{1,4}:|::)",
+            "(?:\\A|[^0-9A-Za-z_:.]|[G-Zg-z]:)()(?:[0-9A-Fa-f]{1,4}:|::)",
             "[0-9A-Fa-f:.]{1,44}(?s:.?)"
         ),
         check: version_6,

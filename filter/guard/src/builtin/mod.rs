@@ -32,7 +32,8 @@ pub enum Builtin {
 /// A pattern that finds candidates, and what tells which of them are real.
 #[derive(Debug)]
 pub struct Candidate {
-    /// A regular expression with a longest match. It may take in what stands before and after, where that matters.
+    /// A regular expression with a longest match. It may take in what stands before and after, where that matters; `()` marks
+    /// where the thing itself can begin, so that a stream need not wait for what is only its context.
     pub pattern: &'static str,
     /// Given a match of the pattern: which part of it is the thing itself, if it is one at all.
     pub check: fn(&str) -> Option<Range<usize>>,
@@ -111,7 +112,7 @@ fn is_spaced_digit(rest: &str) -> bool {
 
 #[cfg(test)]
 #[path = "testing.rs"]
-mod testing;
+pub(crate) mod testing;
 
 #[cfg(test)]
 #[path = "mod_tests.rs"]

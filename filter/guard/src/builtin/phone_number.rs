@@ -7,15 +7,15 @@ use std::ops::{Range, RangeInclusive};
 pub static CANDIDATES: [Candidate; 3] = [
     // E.164: at most fifteen digits with the country code, and among them whatever people like to read better.
     Candidate {
-        pattern: "(?:\\A|[^0-9A-Za-z_+])\\+[1-9](?:[ ()./-]{0,3}[0-9]){6,14}(?s:.{0,2})",
+        pattern: "(?:\\A|[^0-9A-Za-z_+])()\\+[1-9](?:[ ()./-]{0,3}[0-9]){6,14}(?s:.{0,2})",
         check: international,
     },
     // North America. Where only blanks separate, no digit may stand in front: rows of numbers look the same.
     Candidate {
         pattern: concat!(
-            "(?:(?:\\A|[^0-9A-Za-z_.+-]|[A-Za-z][.-])(?:1[ .-])?",
+            "(?:(?:\\A|[^0-9A-Za-z_.+-]|[A-Za-z][.-])()(?:1[ .-])?",
             "(?:\\([2-9][0-9]{2}\\)[ -]{0,2}[2-9][0-9]{2}[ .-]|[2-9][0-9]{2}[./-][2-9][0-9]{2}[.-])",
-            "|(?:\\A ?|[^0-9A-Za-z_.+, -]|[^0-9][ ,])(?:1[ -])?[2-9][0-9]{2} [2-9][0-9]{2}[ -])",
+            "|(?:\\A ?|[^0-9A-Za-z_.+, -]|[^0-9][ ,])()(?:1[ -])?[2-9][0-9]{2} [2-9][0-9]{2}[ -])",
             "[0-9]{4}(?s:.{0,2})"
         ),
         check: american,
@@ -23,7 +23,7 @@ pub static CANDIDATES: [Candidate; 3] = [
     // With the zero that begins an area code in Great Britain, Germany and France.
     Candidate {
         pattern: concat!(
-            "(?:\\A ?|[^0-9A-Za-z_.+, /-]|[^0-9][ ,]|[A-Za-z][.-])\\(?",
+            "(?:\\A ?|[^0-9A-Za-z_.+, /-]|[^0-9][ ,]|[A-Za-z][.-])()\\(?",
             "0[1-9](?:[ ()./-]{0,3}[0-9]){7,10}(?s:.{0,2})"
         ),
         check: national,

@@ -48,6 +48,16 @@ fn pattern(text: &str) -> Pattern {
 }
 
 #[test]
+fn a_message_that_is_json_is_sent_as_it_is_unless_the_policy_says_otherwise() {
+    let format = |more: &str| {
+        let custom = format!("request: {{customResponse: {{message: '{{\"a\": 1}}'{more}}}, regex: {{builtins: [SSN]}}}}");
+        guard(&custom).request.unwrap().refusal.format
+    };
+    assert_eq!(format(""), Format::Raw);
+    assert_eq!(format(", format: openai"), Format::Openai);
+}
+
+#[test]
 fn the_older_form_refuses_prompts_and_writes_x_over_answers() {
     let guard = guard(
         "request: {customResponseMessage: No., matches: [credit card]}, response: {matches: ['5[1-5]'], builtins: [2]}",

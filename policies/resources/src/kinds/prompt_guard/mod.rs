@@ -137,7 +137,14 @@ fn refusal(node: &Node<'_>) -> Option<Refusal> {
     });
     object.finish(Unknown::Refuse);
     let (message, status) = (message?.and_then(said), status?.flatten());
-    Some(Refusal { message, status, format: format?.unwrap_or_default() })
+    // Whoever writes JSON wants it sent as it is.
+    let json = message.as_ref().is_some_and(|it| it.trim_start().starts_with('{') && is_json(it));
+    let usual = if json { Format::Raw } else { Format::Openai };
+    Some(Refusal { message, status, format: format?.unwrap_or(usual) })
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(text).is_ok()
 }
 
 /// An empty text is as good as none, and so is a status of 0, as everywhere in protobuf.
