@@ -35,11 +35,11 @@ check: ## Format, lints, unit tests, the module, documentation
 	$(MAKE) module unit
 	RUSTDOCFLAGS='-D warnings' cargo doc $(NATIVE) --no-deps --document-private-items
 
-bench: module ## What things cost, against a baseline in the same run; takes some minutes
+bench: module ## What things cost, against a baseline in the same run; takes minutes, ONLY=access or ONLY=guards fewer
 	@tests/setup targets envoy valgrind
-	@cargo test $(NATIVE) --test bench
+	@cargo test $(NATIVE) --test bench -- $(ONLY)
 
-fuzz: ## Whatever bytes come as tokens and keys; SECONDS=600 for each target
+fuzz: ## Whatever bytes come as tokens, keys, texts and streams; SECONDS=600 for each target
 	@tests/setup targets fuzz
 	tests/fuzz/run $(SECONDS)
 
@@ -67,7 +67,7 @@ unit: module
 
 wasm-tests:
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.cache/tools/bin/wasm-bindgen-test-runner \
-		cargo test --release -p gateway -p jwt --target wasm32-unknown-unknown
+		cargo test --release -p gateway -p guard -p jwt --target wasm32-unknown-unknown
 
 labs: module programs
 	cargo test $(NATIVE) --test labs

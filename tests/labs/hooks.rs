@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use labs::policies::{guarded, local_jwt, options, upstream};
+use labs::policies::{guarded, options, upstream};
 use labs::tokens::{ALICE, issuer};
 use labs::{Ask, Gateway, lab};
 use mock_provider::{Mock, Script};
@@ -147,8 +147,7 @@ lab!(a_webhook_is_asked_about_answers_too_and_patterns_come_after_it, |host| {
         mock(Script { text: Some("Hello Jane, plum.".into()), ..Script::default() }),
         mock(says(&json!({}))),
     );
-    let guard =
-        webhook("response", hook.address(), "}, regex: {matches: [{pattern: plum}]").replace("]}}", "]}}");
+    let guard = webhook("response", hook.address(), "}, regex: {matches: [{pattern: plum}]");
     let gateway = Gateway::up(host, &guarded(provider.address(), &guard));
     let plain = |gateway: &Gateway| {
         gateway.send(&Ask::chat("/openai")).json()["choices"][0]["message"]["content"].clone()
@@ -196,18 +195,15 @@ lab!(a_webhook_is_asked_by_a_request_that_has_waited_for_keys, |host| {
         ..Script::default()
     });
     let (ip, port) = (keys.address().ip(), keys.address().port());
-    let jwt = format!(
-        "jwt: {{providers: {{p: {{issuer: solo.io, jwks: {{remote: {{url: 'http://k/keys', upstreamRef: {{name: keys, namespace: lab}}}}}}}}}}}}"
-    );
+    let jwt = "jwt: {providers: {p: {issuer: solo.io, jwks: {remote: {url: 'http://k/keys', upstreamRef: {name: keys, namespace: lab}}}}}}";
     let service = format!(
         "apiVersion: gloo.solo.io/v1\nkind: Upstream\nmetadata: {{name: keys, namespace: lab}}\nspec: {{static: {{hosts: [{{addr: {ip}, port: {port}}}]}}}}\n---\n"
     );
-    let policies = options("VirtualHostOption", "Gateway", "gw", &jwt)
+    let policies = options("VirtualHostOption", "Gateway", "gw", jwt)
         + &service
         + &guarded(provider.address(), &webhook("request", hook.address(), ""));
     let gateway = Gateway::up(host, &policies);
     let token = issuer().sign("EdDSA", r#"{"alg":"EdDSA","kid":"k"}"#, ALICE);
-    let _ = local_jwt;
     assert_eq!(gateway.send(&Ask::chat("/openai").bearer(&token)).status, 200);
     assert_eq!(hook.requests().len(), 1);
 });

@@ -112,6 +112,45 @@ impl<'j> Walk<'j> {
     }
 }
 
+/// Reads a text and knows on the way which member of each open object is being read.
+#[derive(Debug)]
+pub struct Path<'j> {
+    walk: Walk<'j>,
+    /// From the outside to the inside; empty for arrays.
+    names: Vec<Cow<'j, str>>,
+}
+
+impl<'j> Path<'j> {
+    /// Reads a value that is valid JSON.
+    pub fn new(json: &'j str) -> Path<'j> {
+        Path { walk: Walk::new(json), names: Vec::new() }
+    }
+
+    /// The next token, and the names that lead to it: one for each object or array that is open, empty for arrays.
+    ///
+    /// # Errors
+    /// As [`Walk::next`].
+    pub fn next(&mut self) -> Result<Option<(Token, Vec<&str>)>, TooDeep> {
+        let Some(token) = self.walk.next()? else { return Ok(None) };
+        match &token {
+            Token::Object(_) | Token::Array(_) => self.names.push(Cow::Borrowed("")),
+            Token::End(_) => drop(self.names.pop()),
+            Token::Name(range) => {
+                if let Some(name) = self.names.last_mut() {
+                    *name = self.walk.text(range);
+                }
+            }
+            Token::Text(_) | Token::Number(_) | Token::Word(_) => {}
+        }
+        Ok(Some((token, self.names.iter().map(Cow::as_ref).collect())))
+    }
+
+    /// The text of a name or string, decoded.
+    pub fn text(&self, range: &Range<usize>) -> Cow<'j, str> {
+        self.walk.text(range)
+    }
+}
+
 /// Where the quote is that ends a string.
 fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {

@@ -102,7 +102,10 @@ impl RootContext for Root {
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
         let machine = match &self.job {
             Job::None => Machine::Unconfigured,
-            Job::Downstream(it) => Machine::Downstream(Exchange::new(Rc::clone(&it.access)), Rc::clone(it)),
+            Job::Downstream(it) => {
+                let exchange = Box::new(Exchange::new(Rc::clone(&it.access)));
+                Machine::Downstream(exchange, Rc::clone(it))
+            }
             Job::Upstream(target) => Machine::Upstream(Attempt::new(Rc::clone(target))),
         };
         Some(Box::new(Stream::new(context, machine)))

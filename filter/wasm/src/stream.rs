@@ -30,7 +30,7 @@ pub enum Machine {
     /// Nothing does, and nothing passes.
     Unconfigured,
     /// The life of a request, in the listener's filter chain.
-    Downstream(Exchange, Rc<Downstream>),
+    Downstream(Box<Exchange>, Rc<Downstream>),
     /// One attempt, in a cluster's filter chain.
     Upstream(Attempt),
 }

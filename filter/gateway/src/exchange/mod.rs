@@ -249,4 +249,6 @@ impl Exchange {
 }
 
 #[cfg(test)]
+mod guard_tests;
+#[cfg(test)]
 mod tests;

@@ -9,13 +9,13 @@ const UPSTREAM: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"
 const HERE: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}],
     "target": {"provider": "openai", "model": "gpt-4o", "credential": {"env": "KEY"}}}]}"#;
 const PASSTHROUGH: &str = r#"{"routes": [{"name": "openai", "passthrough": true}]}"#;
-const CHAT: &str = ":method: POST\n:path: /openai\n:authority: h\ncontent-type: application/json";
+pub const CHAT: &str = ":method: POST\n:path: /openai\n:authority: h\ncontent-type: application/json";
 
-fn exchange(policy: &str) -> Exchange {
+pub fn exchange(policy: &str) -> Exchange {
     Exchange::new(Rc::new(Access::new(gateway(policy), SEED)))
 }
 
-fn arrive(exchange: &mut Exchange, lines: &str) -> Step {
+pub fn arrive(exchange: &mut Exchange, lines: &str) -> Step {
     request(lines, |arrival| exchange.on(Event::Request(arrival)))
 }
 
@@ -32,15 +32,15 @@ fn asked(policy: &str) -> Exchange {
     exchange
 }
 
-fn answered(exchange: &mut Exchange, lines: &str) -> String {
+pub fn answered(exchange: &mut Exchange, lines: &str) -> String {
     show(&answer(lines, |event| exchange.on(event)))
 }
 
-fn chunk(exchange: &mut Exchange, bytes: &str, end: bool) -> String {
+pub fn chunk(exchange: &mut Exchange, bytes: &str, end: bool) -> String {
     show(&exchange.on(Event::Chunk { bytes: bytes.as_bytes(), end }))
 }
 
-fn over(exchange: &mut Exchange) -> String {
+pub fn over(exchange: &mut Exchange) -> String {
     show(&exchange.on(Event::Over))
 }
 

@@ -318,7 +318,3 @@ impl Chunk {
         about && (whole.contains(&self.stem()) || self.stem() == key.stem)
     }
 }
-
-#[cfg(test)]
-#[path = "chunk_tests.rs"]
-mod tests;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::document::Document;
-use crate::json::{Token, TooDeep, Walk};
+use crate::json::{Path, Token, TooDeep};
 
 /// A text, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,61 +24,22 @@ pub fn of_prompt(document: &Document) -> Result<Vec<Message>, TooDeep> {
         [("instructions", "system"), ("messages", "user"), ("input", "user"), ("prompt", "user")]
     {
         if let (Some(json), Some(range)) = (document.raw(field), document.range(field)) {
-            collect(json, range.start, role, &mut all)?;
+            let texts = collect(json, role, |path| match path {
+                [] | [""] => Some(Read::Text),
+                ["", "role"] => Some(Read::Role),
+                ["", "content" | "output"] | ["", "content" | "output", "", "text"] => Some(Read::Text),
+                _ => None,
+            })?;
+            all.extend(
+                texts.into_iter().map(|it| Message {
+                    place: range.start + it.place.start..range.start + it.place.end,
+                    ..it
+                }),
+            );
         }
     }
+    all.retain(|it| !it.text.is_empty());
     Ok(all)
-}
-
-/// A text that stands alone, texts in a list, or messages in a list.
-fn collect(json: &str, start: usize, role: &str, all: &mut Vec<Message>) -> Result<(), TooDeep> {
-    let mut walk = Walk::new(json);
-    let mut names: Vec<String> = Vec::new();
-    let mut first = all.len();
-    let mut own = role.to_owned();
-    while let Some(token) = walk.next()? {
-        let depth = walk.depth();
-        match token {
-            Token::Object(_) | Token::Array(_) => {
-                names.truncate(depth);
-                names.resize(depth + 1, String::new());
-                if depth == 2 {
-                    own = role.to_owned();
-                    first = all.len();
-                }
-            }
-            // The role may come after what it is the role of.
-            Token::End(_) if depth == 1 => {
-                all.iter_mut().skip(first).for_each(|it| it.role.clone_from(&own));
-                first = all.len();
-            }
-            Token::Name(range) => {
-                if let Some(name) = names.get_mut(depth) {
-                    *name = walk.text(&range).into_owned();
-                }
-            }
-            Token::Text(range) => {
-                let name = |depth: usize| names.get(depth).map(String::as_str);
-                if depth == 2 && name(2) == Some("role") {
-                    own = walk.text(&range).into_owned();
-                }
-                let content = matches!(name(2), Some("content" | "output"));
-                let reads = match depth {
-                    0 | 1 => true,
-                    2 => content,
-                    4 => content && name(4) == Some("text"),
-                    _ => false,
-                };
-                if reads && !range.is_empty() {
-                    let text = walk.text(&range).into_owned();
-                    let place = start + range.start..start + range.end;
-                    all.push(Message { role: role.to_owned(), text, place });
-                }
-            }
-            Token::End(_) | Token::Number(_) | Token::Word(_) => {}
-        }
-    }
-    Ok(())
 }
 
 /// The texts of an answer: of each choice, or of each message among the output. All of it where it is no JSON.
@@ -87,48 +48,54 @@ pub fn of_answer(body: &str) -> Result<Vec<Message>, TooDeep> {
         let message = Message { role: "assistant".into(), text: body.to_owned(), place: 0..body.len() };
         return Ok(if body.is_empty() { Vec::new() } else { vec![message] });
     }
-    let mut walk = Walk::new(body);
-    let mut names: Vec<String> = Vec::new();
+    collect(body, "assistant", |path| match path {
+        ["choices", "", "message", "role"] | ["output", "", "role"] => Some(Read::Role),
+        ["choices", "", "text"]
+        | ["choices", "", "message", "content"]
+        | ["choices", "", "message", "content", "", "text"]
+        | ["output", "", "content", "", "text"] => Some(Read::Text),
+        _ => None,
+    })
+}
+
+/// What a string is.
+enum Read {
+    /// Whose the texts beside it are.
+    Role,
+    /// A text.
+    Text,
+}
+
+/// The texts of a JSON value, and whose they are: the role of the list's item that they are in, which may come after
+/// them, or this one.
+fn collect(json: &str, role: &str, read: impl Fn(&[&str]) -> Option<Read>) -> Result<Vec<Message>, TooDeep> {
+    let mut path = Path::new(json);
     let mut all: Vec<Message> = Vec::new();
-    let mut own = String::from("assistant");
-    let mut first = 0;
-    while let Some(token) = walk.next()? {
-        let depth = walk.depth();
+    // Of the outermost list: where its item's texts begin, and whose they are.
+    let (mut first, mut own) = (0, role.to_owned());
+    while let Some((token, names)) = path.next()? {
         match token {
-            Token::Object(_) | Token::Array(_) => {
-                names.truncate(depth);
-                names.resize(depth + 1, String::new());
-                if depth == 3 {
-                    own = "assistant".into();
-                    first = all.len();
+            Token::Text(range) => match read(&names) {
+                Some(Read::Role) => own = path.text(&range).into_owned(),
+                Some(Read::Text) => {
+                    let text = path.text(&range).into_owned();
+                    all.push(Message { role: role.to_owned(), text, place: range });
                 }
-            }
-            Token::End(_) if depth == 2 => {
+                None => {}
+            },
+            // An item of the outermost list has come to its end.
+            Token::End(_)
+                if names.last() == Some(&"") && names.iter().filter(|it| it.is_empty()).count() == 1 =>
+            {
                 all.iter_mut().skip(first).for_each(|it| it.role.clone_from(&own));
-                first = all.len();
+                (first, own) = (all.len(), role.to_owned());
             }
-            Token::Name(range) => {
-                if let Some(name) = names.get_mut(depth) {
-                    *name = walk.text(&range).into_owned();
-                }
-            }
-            Token::Text(range) => {
-                let path: Vec<&str> = names.iter().skip(1).map(String::as_str).collect();
-                match path.as_slice() {
-                    ["choices", _, _, "message", "role"] | ["output", _, "role"] => {
-                        own = walk.text(&range).into_owned();
-                    }
-                    ["choices", _, "text"]
-                    | ["choices", _, "message", "content"]
-                    | ["choices", _, "message", "content", _, "text"]
-                    | ["output", _, "content", _, "text"] => {
-                        let text = walk.text(&range).into_owned();
-                        all.push(Message { role: own.clone(), text, place: range });
-                    }
-                    _ => {}
-                }
-            }
-            Token::End(_) | Token::Number(_) | Token::Word(_) => {}
+            Token::Object(_)
+            | Token::Array(_)
+            | Token::End(_)
+            | Token::Name(_)
+            | Token::Number(_)
+            | Token::Word(_) => {}
         }
     }
     Ok(all)
@@ -146,3 +113,7 @@ pub fn retold(body: &str, messages: &[Message], texts: &[String]) -> String {
 fn is_json(body: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok()
 }
+
+#[cfg(test)]
+#[path = "messages_tests.rs"]
+mod tests;

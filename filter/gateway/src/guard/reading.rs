@@ -309,7 +309,3 @@ pub fn is_no_text(meaning: Meaning, raw: &str) -> bool {
 fn is_base64(raw: &str) -> bool {
     raw.bytes().all(|it| it.is_ascii_alphanumeric() || b"+/=-_".contains(&it))
 }
-
-#[cfg(test)]
-#[path = "reading_tests.rs"]
-mod tests;

@@ -1,0 +1,114 @@
+use super::tests::{CHAT, answered, arrive, chunk, exchange, over};
+use crate::event::{Appetite, Event};
+use crate::testing::{show, test};
+
+fn guarded(guard: &str) -> String {
+    format!(
+        r#"{{"routes": [{{"name": "openai", "matches": [{{"path": {{"prefix": "/openai"}}}}], "guard": {guard}}}]}}"#
+    )
+}
+
+const REJECTING: &str =
+    r#"{"request": {"patterns": {"action": "reject", "matches": [{"pattern": "plum", "name": "p"}]}}}"#;
+const HOOKED: &str = r#"{"request": {"webhook": {"cluster": "hook", "host": "h:1", "forwardHeaders": [{"prefix": "x-"}]}, "patterns": {"matches": [{"pattern": "plum"}]}, "moderation": {"cluster": "judge"}}}"#;
+const MASKING: &str = r#"{"response": {"patterns": {"matches": [{"pattern": "plum", "name": "p"}]}}}"#;
+const PLUM: &str = r#"{"messages":[{"role":"user","content":"a plum"}]}"#;
+
+fn body(exchange: &mut super::Exchange, body: &str) -> String {
+    show(&exchange.on(Event::RequestBody(body.as_bytes().to_vec())))
+}
+
+fn called(exchange: &mut super::Exchange, answer: Option<(u16, &str)>) -> String {
+    show(&exchange.on(Event::Called(answer.map(|(status, body)| (status, body.as_bytes())))))
+}
+
+#[test]
+fn a_prompt_that_is_rejected_goes_nowhere() {
+    let mut exchange = exchange(&guarded(REJECTING));
+    arrive(&mut exchange, CHAT);
+    assert_eq!(
+        body(&mut exchange, PLUM),
+        "log Info route openai: guard of the request: p: reject
+log Info route openai: 403 prompt_rejected at stage Guard: pattern p
+reply 403 prompt_rejected: The request was rejected due to inappropriate content
+pass"
+    );
+    assert_eq!(
+        over(&mut exchange),
+        "count Requests { route: Some(0), outcome: Replied(PromptRejected) }
+count Guard { route: 0, side: Request, finder: Rule(0), action: Reject }
+pass"
+    );
+}
+
+#[test]
+fn others_are_asked_one_after_the_other_and_the_prompt_waits() {
+    let mut exchange = exchange(&guarded(HOOKED));
+    arrive(&mut exchange, &format!("{CHAT}\nx-a: b\nhost: h"));
+    assert_eq!(
+        body(&mut exchange, PLUM),
+        r#"ask hook h:1/request [accept: application/json] [x-a: b] {"body":{"messages":[{"content":"a plum","role":"user"}]}}
+hold"#
+    );
+    assert_eq!(exchange.appetite(), Appetite::Nothing);
+    assert_eq!(
+        called(&mut exchange, Some((200, r#"{"action":{"body":{"messages":[{"content":"the plum"}]}}}"#))),
+        r#"log Info route openai: guard of the request: webhook: mask
+edit body, growth 2
+log Info route openai: guard of the request: pattern-1: mask
+edit body, growth 4
+ask judge moderation/v1/moderations [x-turnpike-path: /v1/moderations] {"input":"role: user:\nthe <CUSTOM>","model":"omni-moderation-latest"}
+hold"#
+    );
+    assert_eq!(called(&mut exchange, Some((200, r#"{"results":[{"flagged":false}]}"#))), "pass");
+}
+
+#[test]
+fn nobody_answers_for_somebody_who_does_not() {
+    for answer in [None, Some((500, "{}")), Some((200, "[]"))] {
+        let mut exchange = exchange(&guarded(HOOKED));
+        arrive(&mut exchange, CHAT);
+        body(&mut exchange, PLUM);
+        let said = called(&mut exchange, answer);
+        assert!(said.contains("503 guard_unavailable at stage Guard: webhook gave no answer"), "{said}");
+        // It comes too late.
+        assert_eq!(called(&mut exchange, Some((200, r#"{"action":{}}"#))), "pass");
+    }
+}
+
+#[test]
+fn an_answer_is_held_until_it_has_been_looked_at() {
+    let mut exchange = exchange(&guarded(MASKING));
+    arrive(&mut exchange, &format!("{CHAT}\naccept-encoding: gzip"));
+    body(&mut exchange, PLUM);
+    assert_eq!(answered(&mut exchange, ":status: 200\ncontent-type: application/json"), "hold");
+    assert_eq!(exchange.appetite(), Appetite::ResponseBody);
+    assert_eq!(show(&exchange.on(Event::ResponseGrew(100))), "hold");
+    let answer = br#"{"choices":[{"message":{"content":"a plum"}}]}"#.to_vec();
+    assert_eq!(
+        show(&exchange.on(Event::ResponseBody(answer))),
+        "log Info route openai: guard of the response: p: mask\nedit answer, growth 4\npass"
+    );
+    assert_eq!(exchange.appetite(), Appetite::Nothing);
+}
+
+#[test]
+fn what_comes_after_a_refusal_in_a_stream_is_swallowed() {
+    let guard = MASKING.replace(r#""matches""#, r#""action": "reject", "matches""#);
+    let mut exchange = exchange(&guarded(&guard));
+    arrive(&mut exchange, CHAT);
+    body(&mut exchange, PLUM);
+    assert_eq!(answered(&mut exchange, ":status: 200\ncontent-type: text/event-stream"), "pass");
+    let delta = |text: &str| {
+        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+    };
+    assert_eq!(chunk(&mut exchange, &delta("a "), false), "pass");
+    let refused = chunk(&mut exchange, &delta("plum."), false);
+    assert!(
+        refused.contains(r#"send "data: {\"error\":{\"message\":\"The response was rejected"#),
+        "{refused}"
+    );
+    assert_eq!(chunk(&mut exchange, &delta("b"), false), "send \"\"\npass");
+    assert_eq!(chunk(&mut exchange, "data: [DONE]\n\n", true), "send \"\"\npass");
+    assert!(over(&mut exchange).contains("Replied(AnswerRejected)"));
+}
