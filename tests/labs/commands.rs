@@ -209,7 +209,9 @@ fn what_is_rendered_is_the_same_every_time_and_envoy_takes_it() {
         for folder in &folders {
             let path = folder.path().join("out").display().to_string();
             let mut command = Command::new(project::turnpike());
-            command.current_dir(project::root()).env("OPENAI_API_KEY", "sk-1").env("MISTRAL_API_KEY", "sk-2");
+            command.current_dir(project::root());
+            let keys = ["OPENAI_API_KEY", "MISTRAL_API_KEY", "MODERATION_KEY"];
+            command.envs(keys.map(|name| (name, "sk-1")));
             let output =
                 command.args(["render", "envoy", "-f", policies, "-o", &path, "--keys"]).output().unwrap();
             assert!(output.status.success(), "{}", text(&output.stderr));
