@@ -6,21 +6,19 @@ use std::path::Path;
 use std::rc::Rc;
 
 use gateway::{Access, Headers};
-use labs::project;
 use labs::tokens::{ALICE, Issuer, issuer, now, with};
 use policy::Plugin;
 use serde_json::{Value, json};
 
-use crate::envoys::Envoys;
+use crate::envoys::{Envoys, module};
 use crate::instructions;
+use crate::rounds::{ROUNDS, medians};
 
 const ALGORITHMS: [&str; 10] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256"];
 
 /// More than either cache holds, so that none of them has been seen when its turn comes again.
 const TOKENS: usize = 1100;
-/// Each cost is the median of so many, taken in turns.
-const ROUNDS: usize = 5;
 /// So many natively.
 const CHECKS: usize = 8;
 
@@ -68,11 +66,11 @@ fn in_envoy(tokens: &[Vec<String>]) {
         jwt_authn(true),
         vec![module(&open())],
     ]);
-    let bare = median(|| envoys.cost(BARE, 4000, &[]));
+    let [bare] = medians([&|| envoys.cost(BARE, 4000, &[])]);
     println!(
         "\nmicroseconds of Envoy's processor time for a chat of 1 KB, one worker, 16 connections, medians of {ROUNDS}\n"
     );
-    let open = median(|| envoys.cost(OPEN, 4000, &[]));
+    let [open] = medians([&|| envoys.cost(OPEN, 4000, &[])]);
     println!(
         "without any filter: {bare:.0}; the module with a route that asks for nothing: {open:.0} ({:.1} x)\n",
         open / bare
@@ -83,27 +81,15 @@ fn in_envoy(tokens: &[Vec<String>]) {
     println!("|---|---|---|---|---|");
     for (algorithm, tokens) in ALGORITHMS.iter().zip(tokens) {
         let one = &tokens[..1];
-        // In turns, so that whatever else the machine does hits all of them alike.
-        let mut costs = [const { Vec::new() }; 4];
-        for _ in 0..ROUNDS {
-            costs[0].push(envoys.cost(OURS, TOKENS, tokens));
-            costs[1].push(envoys.cost(OURS, 3000, one));
-            costs[2].push(envoys.cost(THEIRS, TOKENS, tokens));
-            costs[3].push(envoys.cost(THEIRS_CACHED, 3000, one));
-        }
-        let shown = costs.map(|mut all| {
-            all.sort_by(f64::total_cmp);
-            let cost = all[all.len() / 2];
-            format!("{cost:.0} ({:.1} x)", cost / bare)
-        });
+        let costs = medians([
+            &|| envoys.cost(OURS, TOKENS, tokens),
+            &|| envoys.cost(OURS, 3000, one),
+            &|| envoys.cost(THEIRS, TOKENS, tokens),
+            &|| envoys.cost(THEIRS_CACHED, 3000, one),
+        ]);
+        let shown = costs.map(|cost| format!("{cost:.0} ({:.1} x)", cost / bare));
         println!("| {algorithm} | {} |", shown.join(" | "));
     }
-}
-
-fn median(mut cost: impl FnMut() -> f64) -> f64 {
-    let mut all: Vec<f64> = (0..ROUNDS).map(|_| cost()).collect();
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }
 
 /// The module's configuration: the tour's access policies, and nothing else.
@@ -127,17 +113,6 @@ fn configuration() -> Value {
 fn open() -> Value {
     let route = json!({"name": "openai", "target": {"provider": "openai", "credential": "injected"}});
     json!({"downstream": {"routes": [route]}})
-}
-
-fn module(configuration: &Value) -> Value {
-    json!({"name": "turnpike", "typed_config": {
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
-        "config": {
-            "name": "turnpike", "root_id": "turnpike", "allow_on_headers_stop_iteration": true,
-            "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": project::module()}}},
-            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration.to_string()},
-        },
-    }})
 }
 
 /// Envoy's own filters for the same.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use labs::gateway::start_envoy;
+use labs::project;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -22,10 +23,10 @@ const CHAT_BYTES: usize = 1024;
 /// What every request is answered.
 const ANSWER: &str = r#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"Hello."},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}"#;
 
-/// A running Envoy, its provider, and its listeners in the order of their filters.
+/// A running Envoy, its provider if that is one as well, and its listeners in the order of their filters.
 pub struct Envoys {
     gateway: Process,
-    _provider: Process,
+    _provider: Option<Process>,
     listeners: Vec<SocketAddr>,
 }
 
@@ -86,11 +87,16 @@ fn run(listeners: Vec<Value>, clusters: Value, ready: SocketAddr) -> Process {
 }
 
 impl Envoys {
-    /// Starts an Envoy with a listener for each list of filters.
+    /// Starts an Envoy with a listener for each list of filters, and another one as the provider.
     pub fn start(filters: &[Vec<Value>]) -> Envoys {
         let provider_at = free();
         let answer = json!({"direct_response": {"status": 200, "body": {"inline_string": ANSWER}}});
         let provider = run(vec![listener(0, provider_at, &[], &answer)], json!([]), provider_at);
+        Envoys { _provider: Some(provider), ..Envoys::before(provider_at, filters) }
+    }
+
+    /// Starts an Envoy with a listener for each list of filters, before a provider that is there already.
+    pub fn before(provider_at: SocketAddr, filters: &[Vec<Value>]) -> Envoys {
         let listeners: Vec<SocketAddr> = filters.iter().map(|_| free()).collect();
         let to_provider = json!({"route": {"cluster": "provider", "timeout": "0s"}});
         let configured = filters.iter().enumerate();
@@ -101,56 +107,109 @@ impl Envoys {
             "load_assignment": {"cluster_name": "provider", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(provider_at)}}]}]},
         }]);
         let gateway = run(configured, cluster, *listeners.last().unwrap());
-        Envoys { gateway, _provider: provider, listeners }
+        Envoys { gateway, _provider: None, listeners }
+    }
+
+    /// Where a listener is.
+    pub fn address(&self, listener: usize) -> SocketAddr {
+        self.listeners[listener]
     }
 
     /// The microseconds of processor time that a listener takes for a request, over so many requests. Each of them has
     /// the next one of these tokens.
     pub fn cost(&self, listener: usize, requests: usize, tokens: &[String]) -> f64 {
+        self.cost_of(listener, requests, |number| chat(tokens.get(number % tokens.len().max(1))))
+    }
+
+    /// The same for other requests, by their number.
+    pub fn cost_of(
+        &self,
+        listener: usize,
+        requests: usize,
+        request: impl Fn(usize) -> Vec<u8> + Sync,
+    ) -> f64 {
         let before = self.gateway.processor_time();
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            for _ in 0..CONNECTIONS {
-                scope.spawn(|| self.send(listener, requests, tokens, &next));
+            for _ in 0..CONNECTIONS.min(requests) {
+                scope.spawn(|| self.send(listener, requests, &request, &next));
             }
         });
         let spent = self.gateway.processor_time() - before;
         spent.as_secs_f64() * 1e6 / requests as f64
     }
 
-    fn send(&self, listener: usize, requests: usize, tokens: &[String], next: &AtomicUsize) {
+    fn send(
+        &self,
+        listener: usize,
+        requests: usize,
+        request: &impl Fn(usize) -> Vec<u8>,
+        next: &AtomicUsize,
+    ) {
         let mut stream = TcpStream::connect(self.listeners[listener]).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut buffer = [0; 8192];
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= requests {
                 return;
             }
-            stream.write_all(&request(tokens.get(number % tokens.len().max(1)))).unwrap();
-            let mut got = stream.read(&mut buffer).unwrap();
-            // The answer is short, and has come to its end when the last byte of the body has.
-            while !buffer[..got].ends_with(b"}") {
-                let more = stream.read(&mut buffer[got..]).unwrap();
-                assert_ne!(more, 0, "the connection was closed");
-                got += more;
-            }
-            let answer = String::from_utf8_lossy(&buffer[..got]);
-            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+            stream.write_all(&request(number)).unwrap();
+            receive(&mut stream);
         }
     }
 }
 
-fn request(token: Option<&String>) -> Vec<u8> {
+/// Reads an answer to its end, and leaves the connection open.
+fn receive(stream: &mut TcpStream) {
+    let (mut got, mut end) = (Vec::new(), None);
+    let mut buffer = [0; 65536];
+    loop {
+        let more = stream.read(&mut buffer).unwrap();
+        assert_ne!(more, 0, "the connection was closed");
+        got.extend_from_slice(&buffer[..more]);
+        let end = *end.get_or_insert_with(|| {
+            let at = got.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+            let head = String::from_utf8_lossy(&got[..at]).to_lowercase();
+            assert!(head.starts_with("http/1.1 200 ok"), "{}", String::from_utf8_lossy(&got));
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            length.map(|length| at + 4 + length.parse::<usize>().unwrap())
+        });
+        if end.map_or(got.ends_with(b"\r\n0\r\n\r\n"), |end| got.len() >= end) {
+            return;
+        }
+    }
+}
+
+fn chat(token: Option<&String>) -> Vec<u8> {
     let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"TEXT"}]}"#;
     let text: String = "How are you? ".chars().cycle().take(CHAT_BYTES - body.len() + 4).collect();
-    let body = body.replace("TEXT", &text);
     let token = token.map(|it| format!("authorization: Bearer {it}\r\n")).unwrap_or_default();
+    request("/openai", &token, &body.replace("TEXT", &text))
+}
+
+/// A request with a JSON body.
+pub fn post(path: &str, body: &str) -> Vec<u8> {
+    request(path, "", body)
+}
+
+fn request(path: &str, header: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST /openai HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{token}content-length: {}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{header}content-length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
+}
+
+/// The module as a filter.
+pub fn module(configuration: &Value) -> Value {
+    json!({"name": "turnpike", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": {
+            "name": "turnpike", "root_id": "turnpike", "allow_on_headers_stop_iteration": true,
+            "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": project::module()}}},
+            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration.to_string()},
+        },
+    }})
 }
 
 impl Process {

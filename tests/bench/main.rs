@@ -3,7 +3,13 @@
 
 mod access;
 mod envoys;
+mod guards;
 mod instructions;
+mod rounds;
+mod texts;
+
+/// What there is, by the name that `make bench ONLY=` takes.
+const REPORTS: [(&str, fn()); 2] = [("access", access::report), ("guards", guards::report)];
 
 fn main() {
     if let Some(task) = std::env::var_os(instructions::TASK) {
@@ -15,5 +21,10 @@ fn main() {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     println!("{processors} processors, load before: {}", load.split(' ').next().unwrap_or("?"));
-    access::report();
+    let only = std::env::args().nth(1).filter(|it| !it.starts_with('-'));
+    for (name, report) in REPORTS {
+        if only.as_ref().is_none_or(|it| it == name) {
+            report();
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What must hold whatever bytes are taken for a token or for keys.
+//! What must hold whatever bytes are taken for a token, for keys, for a text in pieces or for a stream.
 //!
 //! Each function here is a target of `make fuzz`, and a test tries it with the seeds in `corpus` and with many small
 //! changes of them. It panics where something does not hold.
@@ -6,6 +6,9 @@
 // What goes wrong here is meant to stop it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod answers;
+mod cuts;
+mod masker;
 mod strength;
 
 use std::sync::LazyLock;
@@ -13,6 +16,9 @@ use std::sync::LazyLock;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as BASE64, Engine as _};
 use jwt::{Claims, Expectation, KeySet, MAX_BYTES, Refusal, Token};
 use serde_json::Value;
+
+pub use answers::answers;
+pub use masker::masker;
 
 /// A token that is taken has one form, and says one thing. Bytes in three lines are also taken for what a token's
 /// segments say, so that a fuzzer need not find out what base64 is.

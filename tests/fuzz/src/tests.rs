@@ -74,3 +74,13 @@ fn no_signature_is_good_but_those_that_were_made() {
         super::verify(token.as_bytes());
     }
 }
+
+#[test]
+fn however_a_text_is_cut_what_is_masked_is_what_is_found_in_the_whole() {
+    run("masker", super::masker);
+}
+
+#[test]
+fn however_a_stream_is_cut_a_client_puts_the_same_texts_together() {
+    run("answers", super::answers);
+}
