@@ -89,9 +89,16 @@ impl Masker {
         self.text.push_str(text);
         self.advance(rules, begun, false);
         let frontier = self.searches.iter().flatten().map(Search::frontier).min();
-        self.release(frontier.unwrap_or_else(|| self.limit()), give);
+        self.release(frontier.map_or_else(|| self.limit(), |it| self.boundary(it)), give);
         let anchor = self.searches.iter().flatten().map(Search::anchor).min();
-        self.forget(anchor.unwrap_or(self.given).min(self.given));
+        self.forget(anchor.map_or(self.given, |it| self.boundary(it)).min(self.given));
+    }
+
+    /// The first place from this one on where a character begins. Matches begin only there.
+    fn boundary(&self, at: usize) -> usize {
+        (at..self.limit())
+            .find(|at| self.text.is_char_boundary(at - self.base))
+            .unwrap_or_else(|| self.limit())
     }
 
     /// The text is at its end: gives all the rest. From here on a new text begins.

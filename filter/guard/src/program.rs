@@ -1,6 +1,6 @@
 //! One automaton, ready to run: over a whole text with a lazy DFA, or byte by byte over a text that is still coming.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::ops::Range;
 
@@ -14,6 +14,9 @@ use regex_syntax::hir::Hir;
 /// As much memory as one pattern's automaton may take, in bytes. What is larger would also be slow on streams.
 const MAX_NFA_BYTES: usize = 256 << 10;
 
+/// What each of a pattern's two lazy DFAs may remember, in bytes.
+const CACHE_BYTES: usize = 128 << 10;
+
 /// Tells the real ones of what a pattern has found.
 pub type Check = fn(&str) -> Option<Range<usize>>;
 
@@ -23,6 +26,8 @@ pub struct Program {
     pub rule: usize,
     /// The longest match in bytes that is looked for in a text that comes in pieces.
     pub longest: usize,
+    /// Whether the pattern has longer matches than that.
+    pub scouts: bool,
     /// What is asked of each match.
     pub check: Option<Check>,
     /// Whether a group of the pattern marks where the thing itself begins, behind its context.
@@ -32,7 +37,13 @@ pub struct Program {
     hir: Hir,
     nfa: NFA,
     /// For whole texts; made when it is first needed.
-    regex: OnceCell<Option<Regex>>,
+    regex: OnceCell<Option<Whole>>,
+}
+
+/// A search through whole texts, and what it has learnt.
+struct Whole {
+    regex: Regex,
+    cache: RefCell<regex::Cache>,
 }
 
 impl Program {
@@ -41,11 +52,12 @@ impl Program {
     /// # Errors
     /// A sentence where the pattern makes too large an automaton.
     pub fn new(rule: usize, hir: Hir, longest: usize, check: Option<Check>) -> Result<Program, String> {
+        let scouts = hir.properties().maximum_len().is_none_or(|most| most > longest);
         // Only recognisers have groups that mean something.
         let marks = check.is_some() && hir.properties().explicit_captures_len() > 0;
         let nfa = compile(&[&hir], false, if marks { WhichCaptures::All } else { WhichCaptures::None })?;
         let first = Box::new(first_bytes(&nfa));
-        Ok(Program { rule, longest, check, marks, first, hir, nfa, regex: OnceCell::new() })
+        Ok(Program { rule, longest, scouts, check, marks, first, hir, nfa, regex: OnceCell::new() })
     }
 
     /// What is looked for.
@@ -70,8 +82,8 @@ impl Program {
 
     /// What is found in a whole text, however long a match is, but no more than `most` finds.
     pub fn find_all(&self, text: &str, most: usize, mut found: impl FnMut(Range<usize>)) {
-        let Some(regex) = self.regex.get_or_init(|| self.whole().ok()) else { return };
-        let mut cache = regex.create_cache();
+        let Some(Whole { regex, cache }) = self.regex.get_or_init(|| self.whole().ok()) else { return };
+        let Ok(mut cache) = cache.try_borrow_mut() else { return };
         let (mut from, mut finds) = (0, 0);
         while finds < most
             && let Ok(Some(it)) = regex.try_search(&mut cache, &Input::new(text).range(from..))
@@ -101,14 +113,16 @@ impl Program {
         }
     }
 
-    fn whole(&self) -> Result<Regex, String> {
+    fn whole(&self) -> Result<Whole, String> {
         let build = |nfa: NFA, config: dfa::Config| {
             dfa::Builder::new().configure(config).build_from_nfa(nfa).map_err(|error| error.to_string())
         };
-        let forward = build(self.nfa.clone(), dfa::Config::new())?;
-        let backward = dfa::Config::new().match_kind(MatchKind::All);
+        let config = || dfa::Config::new().cache_capacity(CACHE_BYTES).skip_cache_capacity_check(true);
+        let forward = build(self.nfa.clone(), config())?;
+        let backward = config().match_kind(MatchKind::All);
         let backward = build(compile(&[&self.hir], true, WhichCaptures::None)?, backward)?;
-        Ok(regex::Builder::new().build_from_dfas(forward, backward))
+        let regex = regex::Builder::new().build_from_dfas(forward, backward);
+        Ok(Whole { cache: RefCell::new(regex.create_cache()), regex })
     }
 }
 

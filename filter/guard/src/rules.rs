@@ -10,7 +10,7 @@ use regex_automata::{Input, MatchKind, PatternSet};
 use regex_syntax::hir::Hir;
 
 use crate::builtin::Builtin;
-use crate::masker::Masker;
+use crate::masker::{Masker, Piece};
 use crate::pattern::{self, Reading};
 use crate::program::{self, Program};
 use crate::view;
@@ -124,7 +124,7 @@ impl Rules {
     pub fn find(&self, text: &str, most: usize) -> Vec<Found> {
         match self.purpose {
             Purpose::Prompts => self.find_in_prompt(text, most),
-            Purpose::Answers => self.find_in_answer(text),
+            Purpose::Answers => self.find_in_answer(text, most),
         }
     }
 
@@ -148,28 +148,36 @@ impl Rules {
         }
     }
 
-    fn find_in_answer(&self, text: &str) -> Vec<Found> {
+    /// As in pieces: where matches may be longer than those that are looked for, only the search through pieces knows which
+    /// of them count.
+    fn find_in_answer(&self, text: &str, most: usize) -> Vec<Found> {
         let which = self.which(text);
-        if which.is_empty() {
-            return Vec::new();
+        let (shortened, plain): (Vec<usize>, Vec<usize>) =
+            which.into_iter().partition(|i| self.programs.get(*i).is_some_and(|it| it.scouts));
+        let mut found = Vec::new();
+        for program in plain.into_iter().filter_map(|i| self.programs.get(i)) {
+            program.find_all(text, most, |range| found.push(Found { rule: program.rule, range }));
         }
-        let mut masker = Masker::of(self, &which);
-        let mut found: Vec<Found> = Vec::new();
-        let mut at = 0;
-        let mut note = |piece: crate::masker::Piece<'_>| {
-            let range = at..at + piece.text().len();
-            at = range.end;
-            match (piece, found.last_mut()) {
-                (crate::masker::Piece::Masked { rule, begins: true, .. }, _) => {
-                    found.push(Found { rule, range })
+        if !shortened.is_empty() {
+            let mut masker = Masker::of(self, &shortened);
+            let mut at = 0;
+            let mut note = |piece: Piece<'_>| {
+                let range = at..at + piece.text().len();
+                at = range.end;
+                match piece {
+                    Piece::Masked { rule, begins: true, .. } => found.push(Found { rule, range }),
+                    Piece::Masked { .. } => {
+                        if let Some(last) = found.last_mut() {
+                            last.range.end = range.end;
+                        }
+                    }
+                    Piece::Kept(_) => {}
                 }
-                (crate::masker::Piece::Masked { .. }, Some(last)) => last.range.end = range.end,
-                (crate::masker::Piece::Masked { .. } | crate::masker::Piece::Kept(_), _) => {}
-            }
-        };
-        masker.push(self, text, &mut note);
-        masker.finish(self, &mut note);
-        found
+            };
+            masker.push(self, text, &mut note);
+            masker.finish(self, &mut note);
+        }
+        united(found)
     }
 
     /// The programs that have anything to find in a text, checks aside.

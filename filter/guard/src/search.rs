@@ -5,6 +5,11 @@
 //! it: a thread of an earlier start comes before one of a later start, and the first to match cuts off all that come
 //! after it. What an assertion such as `\b` or `$` says depends on the next byte, so threads are taken through
 //! assertions only once that byte is there, or the end is.
+//!
+//! Where a pattern's matches could be longer than those that are looked for, a scout goes ahead: it keeps the youngest
+//! start of each state instead of the oldest, which is enough to know where a match of no more than that length ends.
+//! Only then is the best match looked for, from as far back as it can begin. Without it every start that grows too old
+//! would have to be followed by the next one over the same text.
 
 use std::ops::Range;
 
@@ -36,6 +41,12 @@ pub struct Search {
     threads: Vec<Thread>,
     /// The best match so far of the threads that are left, and of those that are gone.
     found: Option<Match>,
+    /// Whether the best match is being looked for, in a program that has a scout.
+    sure: bool,
+    /// Since when the scout has had something under way.
+    since: usize,
+    /// The longest match.
+    longest: usize,
 }
 
 /// A way through the automaton that may become a match.
@@ -92,14 +103,25 @@ impl Search {
 
     /// Nothing that is yet to be found begins before this.
     pub fn frontier(&self) -> usize {
+        if self.longest > 0 && !self.sure && !self.threads.is_empty() {
+            return self.horizon();
+        }
         let threads = self.threads.iter().map(|thread| thread.thing.unwrap_or(self.at));
         threads.chain(self.found.as_ref().map(|it| it.thing)).min().unwrap_or(self.at)
     }
 
     /// From here on the text is still needed.
     pub fn anchor(&self) -> usize {
+        if self.longest > 0 && !self.sure && !self.threads.is_empty() {
+            return self.horizon();
+        }
         let threads = self.threads.iter().map(|thread| thread.start);
         threads.chain(self.found.as_ref().map(|it| it.range.start)).min().unwrap_or(self.at)
+    }
+
+    /// The first byte that a match can begin with of which the scout has yet to see the end: that may be right here.
+    fn horizon(&self) -> usize {
+        self.since.max(self.at.saturating_sub(self.longest))
     }
 
     /// Passes over text in which no match can begin.
@@ -124,6 +146,20 @@ impl Search {
             if next.is_none() && !window.end {
                 return None;
             }
+            if program.scouts && !self.sure {
+                self.longest = program.longest;
+                if self.threads.is_empty() {
+                    self.since = self.at;
+                }
+                if self.scout(program, window, next, scratch) {
+                    // A match of that length ends here, so it begins no earlier than this.
+                    self.restart(self.since.max(self.at.saturating_sub(program.longest)));
+                    self.sure = true;
+                } else {
+                    self.take(program, next, scratch);
+                }
+                continue;
+            }
             self.close(program, window, next, scratch);
             let aged = self.take(program, next, scratch);
             if let Some(start) =
@@ -139,6 +175,7 @@ impl Search {
                     Ok(part) => {
                         let part = (window.base + part.start).max(thing)..window.base + part.end;
                         self.restart(part.end);
+                        self.sure = false;
                         return Some(part);
                     }
                     Err(next) => self.restart(window.base + next),
@@ -177,6 +214,23 @@ impl Search {
                 break;
             }
         }
+    }
+
+    /// The same with the youngest first, so that it is the youngest start that counts in each state. Says whether a match ends
+    /// here.
+    fn scout(
+        &mut self,
+        program: &Program,
+        window: &Window<'_>,
+        next: Option<u8>,
+        scratch: &mut Scratch,
+    ) -> bool {
+        scratch.begin(program);
+        let before = window.byte_before(self.at);
+        let fresh = Thread { state: program.start(), start: self.at, thing: Some(self.at) };
+        let fresh = next.is_some().then_some(fresh);
+        let mut threads = fresh.into_iter().chain(self.threads.iter().copied());
+        threads.any(|thread| scratch.follow(program, thread, self.at, before, next).is_some())
     }
 
     /// Takes a byte. Gives the start of the first thread for which a match would become too long by it.

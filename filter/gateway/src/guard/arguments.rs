@@ -9,7 +9,7 @@ use guard::{Masker, Piece, Rules};
 
 use crate::json::escape;
 
-/// Longer than any number that means something; the rest of a longer one passes.
+/// Longer than any number that means something; of a longer one only so much is looked at.
 const MAX_NUMBER: usize = 1024;
 
 /// As many bytes as an escape can take: a surrogate pair.
@@ -35,6 +35,8 @@ enum State {
     String(String),
     /// In a number; what has come of it.
     Number(String),
+    /// In the rest of a number that is too long to mean anything; whether it is left out, because what came of it is masked.
+    Digits(bool),
     /// It is no JSON.
     Text,
 }
@@ -58,7 +60,7 @@ impl Arguments {
         self.masker.held()
             + match &self.state {
                 State::String(text) | State::Number(text) => text.len(),
-                State::Begin | State::Between | State::Text => 0,
+                State::Begin | State::Between | State::Digits(_) | State::Text => 0,
             }
     }
 
@@ -70,6 +72,17 @@ impl Arguments {
                 State::Between => self.between(rules, piece, out),
                 State::String(_) => self.string(rules, piece, out),
                 State::Number(_) => self.number(rules, piece, out),
+                State::Digits(masked) => {
+                    let end = piece.find(|c| !is_of_number(c)).unwrap_or(piece.len());
+                    let (more, rest) = piece.split_at_checked(end).unwrap_or((piece, ""));
+                    if !*masked {
+                        out.text.push_str(more);
+                    }
+                    if !rest.is_empty() {
+                        self.state = State::Between;
+                    }
+                    rest
+                }
                 State::Text => {
                     self.look(rules, piece, None, out);
                     ""
@@ -81,9 +94,9 @@ impl Arguments {
     /// The text is at its end.
     pub fn finish(&mut self, rules: &Rules, out: &mut Out<'_>) {
         match std::mem::replace(&mut self.state, State::Begin) {
-            State::Number(number) => put_number(rules, &number, out),
+            State::Number(number) => drop(put_number(rules, &number, out)),
             State::String(escape) if !escape.is_empty() => self.look(rules, &escape, None, out),
-            State::Begin | State::Between | State::String(_) | State::Text => {}
+            State::Begin | State::Between | State::String(_) | State::Digits(_) | State::Text => {}
         }
         self.flush(rules, out);
     }
@@ -174,14 +187,16 @@ impl Arguments {
 
     fn number<'p>(&mut self, rules: &Rules, piece: &'p str, out: &mut Out<'_>) -> &'p str {
         let State::Number(number) = &mut self.state else { return piece };
-        let part = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
-        let end = piece.find(|c| !part(c)).unwrap_or(piece.len());
+        // As much as is looked at, however it comes.
+        let room = MAX_NUMBER.saturating_sub(number.len()).min(piece.len());
+        let end = piece.find(|c| !is_of_number(c)).unwrap_or(piece.len()).min(room);
         let (more, rest) = piece.split_at_checked(end).unwrap_or((piece, ""));
         number.push_str(more);
-        if !rest.is_empty() || number.len() > MAX_NUMBER {
+        let whole = rest.chars().next().is_some_and(|c| !is_of_number(c));
+        if whole || number.len() == MAX_NUMBER {
             let number = std::mem::take(number);
-            self.state = State::Between;
-            put_number(rules, &number, out);
+            let masked = put_number(rules, &number, out);
+            self.state = if whole { State::Between } else { State::Digits(masked) };
         }
         rest
     }
@@ -223,15 +238,23 @@ fn put(piece: Piece<'_>, spelt: &mut VecDeque<(usize, String)>, out: &mut Out<'_
     }
 }
 
-/// A number in which something is found has a string in its place.
-fn put_number(rules: &Rules, number: &str, out: &mut Out<'_>) {
+fn is_of_number(c: char) -> bool {
+    c.is_ascii_digit() || "+-.eE".contains(c)
+}
+
+/// A number in which something is found has a string in its place. Says whether it has.
+fn put_number(rules: &Rules, number: &str, out: &mut Out<'_>) -> bool {
     match rules.find(number, 1).first() {
         Some(found) => {
             out.text.push('"');
             (out.mask)(found.rule, number, true, out.text);
             out.text.push('"');
+            true
         }
-        None => out.text.push_str(number),
+        None => {
+            out.text.push_str(number);
+            false
+        }
     }
 }
 

@@ -56,6 +56,16 @@ fn what_is_no_json_is_a_text() {
 }
 
 #[test]
+fn a_number_of_any_length_is_one_number() {
+    let one = format!("[0.{}]", "1".repeat(3000));
+    let many: Vec<&str> = one.split_inclusive(|_: char| true).collect();
+    assert_eq!(masked(&["2"], &[&one]), one);
+    assert_eq!(masked(&["2"], &many), one);
+    assert_eq!(masked(&["11"], &[&one]), r#"["<0>"]"#);
+    assert_eq!(masked(&["11"], &many), r#"["<0>"]"#);
+}
+
+#[test]
 fn pieces_change_nothing() {
     let parts = [
         "\"", "a", "b", "5100", "{", "}", ":", ",", "[", " ", "\\n", "\\u0061", "\\ud83d", "\\ude00", "\\",

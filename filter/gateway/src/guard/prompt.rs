@@ -82,9 +82,10 @@ impl Look<'_> {
         }
     }
 
-    /// One more than are masked is enough to know that there are too many.
+    /// One more than are masked is enough to know that there are too many, and one is enough to refuse.
     fn find(&self, text: &str) -> Vec<Found> {
-        self.patterns.rules.find(text, MAX_PLACES + 1)
+        let rejects = self.enforced && self.patterns.action == Action::Reject;
+        self.patterns.rules.find(text, if rejects { 1 } else { MAX_PLACES + 1 })
     }
 
     fn plain(&self, text: &str) -> Vec<Mark> {
