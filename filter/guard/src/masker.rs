@@ -96,7 +96,7 @@ impl Masker {
 
     /// The first place from this one on where a character begins. Matches begin only there.
     fn boundary(&self, at: usize) -> usize {
-        (at..self.limit())
+        (at.max(self.base)..self.limit())
             .find(|at| self.text.is_char_boundary(at - self.base))
             .unwrap_or_else(|| self.limit())
     }

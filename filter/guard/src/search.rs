@@ -153,7 +153,8 @@ impl Search {
                 }
                 if self.scout(program, window, next, scratch) {
                     // A match of that length ends here, so it begins no earlier than this.
-                    self.restart(self.since.max(self.at.saturating_sub(program.longest)));
+                    let earliest = self.since.max(self.at.saturating_sub(program.longest));
+                    self.restart(earliest.max(window.base));
                     self.sure = true;
                 } else {
                     self.take(program, next, scratch);

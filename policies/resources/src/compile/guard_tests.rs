@@ -50,7 +50,9 @@ fn pattern(text: &str) -> Pattern {
 #[test]
 fn a_message_that_is_json_is_sent_as_it_is_unless_the_policy_says_otherwise() {
     let format = |more: &str| {
-        let custom = format!("request: {{customResponse: {{message: '{{\"a\": 1}}'{more}}}, regex: {{builtins: [SSN]}}}}");
+        let custom = format!(
+            "request: {{customResponse: {{message: '{{\"a\": 1}}'{more}}}, regex: {{builtins: [SSN]}}}}"
+        );
         guard(&custom).request.unwrap().refusal.format
     };
     assert_eq!(format(""), Format::Raw);
