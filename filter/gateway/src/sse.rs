@@ -16,6 +16,7 @@ pub struct Stream {
     ending: Ending,
     held: Vec<u8>,
     complete: bool,
+    torn: bool,
 }
 
 /// How a stream of some operation says that it is complete.
@@ -65,7 +66,7 @@ impl Ending {
 impl Stream {
     /// The stream of an answer to an operation.
     pub fn new(ending: Ending) -> Stream {
-        Stream { ending, held: Vec::new(), complete: ending == Ending::Unknown }
+        Stream { ending, held: Vec::new(), complete: ending == Ending::Unknown, torn: false }
     }
 
     /// Takes the next bytes, cut anywhere, and says what goes to the client now.
@@ -74,13 +75,21 @@ impl Stream {
         let looked_at = self.held.len().saturating_sub(3);
         self.held.extend_from_slice(bytes);
         let end = match end_of_last_event(&self.held, looked_at) {
-            0 if self.held.len() > MAX_HELD => self.held.len(),
+            0 if self.held.len() > MAX_HELD => {
+                self.torn = true;
+                self.held.len()
+            }
             end => end,
         };
         let rest = self.held.split_off(end);
         let events = std::mem::replace(&mut self.held, rest);
         self.complete = self.complete || self.ending.is_in(&events);
         if events == bytes { Passage::AsItIs } else { Passage::Instead(events) }
+    }
+
+    /// Whether an event was too long to be held, and has been let go in pieces.
+    pub fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// The provider has ended the stream: what still goes to the client, and whether the stream was cut short.

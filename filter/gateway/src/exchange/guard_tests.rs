@@ -112,3 +112,25 @@ fn what_comes_after_a_refusal_in_a_stream_is_swallowed() {
     assert_eq!(chunk(&mut exchange, "data: [DONE]\n\n", true), "send \"\"\npass");
     assert!(over(&mut exchange).contains("Replied(AnswerRejected)"));
 }
+
+#[test]
+fn an_event_that_is_too_long_to_be_looked_at_ends_the_stream() {
+    let mut exchange = exchange(&guarded(MASKING));
+    arrive(&mut exchange, CHAT);
+    body(&mut exchange, PLUM);
+    answered(&mut exchange, ":status: 200\ncontent-type: text/event-stream");
+    let ended = chunk(&mut exchange, &format!("data: {}", "plum ".repeat(300_000)), false);
+    assert!(ended.contains("answer_unreadable") && !ended.contains("plum"), "{ended:.200}");
+    assert_eq!(chunk(&mut exchange, "plum", true), "send \"\"\npass");
+}
+
+#[test]
+fn a_guard_that_watches_ends_no_stream() {
+    let guard = MASKING.replace(r#"{"patterns""#, r#"{"mode": "monitor", "patterns""#);
+    let mut exchange = exchange(&guarded(&guard));
+    arrive(&mut exchange, CHAT);
+    body(&mut exchange, PLUM);
+    answered(&mut exchange, ":status: 200\ncontent-type: text/event-stream");
+    let passed = chunk(&mut exchange, &format!("data: {}", "plum ".repeat(300_000)), false);
+    assert!(!passed.contains("answer_unreadable"), "{passed:.200}");
+}

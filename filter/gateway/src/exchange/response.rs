@@ -216,6 +216,10 @@ impl Exchange {
             Passage::AsItIs => bytes.to_vec(),
             Passage::Instead(events) => events,
         };
+        if masking.is_some() && stream.is_torn() && self.enforces_on_answers() {
+            let reply = guard::unreadable_answer("an event of its stream is too long");
+            return self.silence(&stream, &[], &reply, end, effects);
+        }
         let (rest, cut) = if end { stream.finish() } else { (Vec::new(), false) };
         if let Some(it) = &mut masking {
             // The rest is the provider's own last event, or one of ours.
@@ -241,6 +245,12 @@ impl Exchange {
         }
         self.record.outcome = if cut { Outcome::StreamCut } else { Outcome::Ok };
         Phase::Passing
+    }
+
+    /// Whether anything follows from what the response guard of the route finds.
+    fn enforces_on_answers(&self) -> bool {
+        let route = self.record.route.and_then(|index| self.policy.routes.get(index));
+        route.and_then(|route| route.guard.response.as_ref()).is_some_and(|it| it.mode == Mode::Enforce)
     }
 
     /// What passes of some events, and of all that is held where the stream is at its end.
