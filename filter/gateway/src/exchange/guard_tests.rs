@@ -47,7 +47,7 @@ fn others_are_asked_one_after_the_other_and_the_prompt_waits() {
     arrive(&mut exchange, &format!("{CHAT}\nx-a: b\nhost: h"));
     assert_eq!(
         body(&mut exchange, PLUM),
-        r#"ask hook h:1/request [accept: application/json] [x-a: b] {"body":{"messages":[{"content":"a plum","role":"user"}]}}
+        r#"ask hook h:1/request [accept: application/json] [x-a: b] {"body":{"messages":[{"role":"user","content":"a plum"}]}}
 hold"#
     );
     assert_eq!(exchange.appetite(), Appetite::Nothing);
@@ -57,7 +57,7 @@ hold"#
 edit body, growth 2
 log Info route openai: guard of the request: pattern-1: mask
 edit body, growth 4
-ask judge moderation/v1/moderations [x-turnpike-path: /v1/moderations] {"input":"role: user:\nthe <CUSTOM>","model":"omni-moderation-latest"}
+ask judge moderation/v1/moderations [x-turnpike-path: /v1/moderations] {"model":"omni-moderation-latest","input":"role: user:\nthe <CUSTOM>"}
 hold"#
     );
     assert_eq!(called(&mut exchange, Some((200, r#"{"results":[{"flagged":false}]}"#))), "pass");

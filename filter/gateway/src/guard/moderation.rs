@@ -1,7 +1,7 @@
 //! OpenAI's moderation of a prompt: `POST /v1/moderations`.
 
 use policy::guard::Moderation;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::messages::Message;
 use crate::HANDOVER_HEADER;
@@ -20,10 +20,12 @@ pub fn ask(moderation: &Moderation, messages: &[Message]) -> CallOut {
         ("content-type", "application/json"),
         (HANDOVER_HEADER, PATH),
     ];
+    let (model, input) = (Value::from(moderation.model.as_str()), Value::from(lines.join("\n")));
+    let body = format!("{{\"model\":{model},\"input\":{input}}}");
     CallOut {
         cluster: moderation.cluster.clone(),
         headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-        body: json!({"model": moderation.model, "input": lines.join("\n")}).to_string().into_bytes(),
+        body: body.into_bytes(),
         timeout: moderation.timeout,
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 
 use policy::guard::{HeaderMatch, Refusal, Webhook};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::messages::Message;
 use crate::edits::Edits;
@@ -70,14 +70,16 @@ pub fn forwarded(webhook: &Webhook, headers: &Headers<'_>) -> Vec<(String, Strin
 
 /// The question.
 pub fn ask(webhook: &Webhook, about: About, forwarded: &[(String, String)], messages: &[Message]) -> CallOut {
-    let message = |it: &Message| json!({"role": it.role, "content": it.text});
-    let (path, body) = match about {
-        About::Prompt => ("/request", json!({"messages": messages.iter().map(message).collect::<Vec<_>>()})),
-        About::Answer => {
-            let choices = messages.iter().map(|it| json!({"message": message(it)}));
-            ("/response", json!({"choices": choices.collect::<Vec<_>>()}))
-        }
+    let message = |it: &Message| {
+        let (role, content) = (Value::from(it.role.as_str()), Value::from(it.text.as_str()));
+        format!("{{\"role\":{role},\"content\":{content}}}")
     };
+    let (path, list, item): (_, _, &dyn Fn(&Message) -> String) = match about {
+        About::Prompt => ("/request", "messages", &message),
+        About::Answer => ("/response", "choices", &|it| format!("{{\"message\":{}}}", message(it))),
+    };
+    let items: Vec<String> = messages.iter().map(item).collect();
+    let body = format!("{{\"body\":{{\"{list}\":[{}]}}}}", items.join(","));
     let own = [
         (":method", "POST"),
         (":path", path),
@@ -90,7 +92,7 @@ pub fn ask(webhook: &Webhook, about: About, forwarded: &[(String, String)], mess
     CallOut {
         cluster: webhook.cluster.clone(),
         headers: own.chain(forwarded.iter().cloned()).collect(),
-        body: json!({"body": body}).to_string().into_bytes(),
+        body: body.into_bytes(),
         timeout: webhook.timeout,
     }
 }
