@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use policy::guard::Mode;
 use policy::{Gateway, Route};
 
 use crate::edits::Edits;
@@ -246,6 +247,15 @@ impl Side {
 }
 
 impl Action {
+    /// What becomes of what a policy's patterns find.
+    pub fn of(mode: Mode, action: policy::guard::Action) -> Action {
+        match (mode, action) {
+            (Mode::Monitor, _) => Action::Monitor,
+            (Mode::Enforce, policy::guard::Action::Mask) => Action::Mask,
+            (Mode::Enforce, policy::guard::Action::Reject) => Action::Reject,
+        }
+    }
+
     /// The label of metrics.
     pub fn name(self) -> &'static str {
         match self {

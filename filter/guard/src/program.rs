@@ -1,6 +1,6 @@
 //! One automaton, ready to run: over a whole text with a lazy DFA, or byte by byte over a text that is still coming.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 
@@ -36,14 +36,10 @@ pub struct Program {
     pub first: Box<[bool; 256]>,
     hir: Hir,
     nfa: NFA,
-    /// For whole texts; made when it is first needed.
-    regex: OnceCell<Option<Whole>>,
-}
-
-/// A search through whole texts, and what it has learnt.
-struct Whole {
+    /// For whole texts.
     regex: Regex,
-    cache: RefCell<regex::Cache>,
+    /// What the search through whole texts has learnt; nothing before the first.
+    cache: RefCell<Option<regex::Cache>>,
 }
 
 impl Program {
@@ -57,7 +53,9 @@ impl Program {
         let marks = check.is_some() && hir.properties().explicit_captures_len() > 0;
         let nfa = compile(&[&hir], false, if marks { WhichCaptures::All } else { WhichCaptures::None })?;
         let first = Box::new(first_bytes(&nfa));
-        Ok(Program { rule, longest, scouts, check, marks, first, hir, nfa, regex: OnceCell::new() })
+        // Made now: a pattern that could not be looked for must not be found out about by its finding nothing.
+        let regex = whole(&hir, nfa.clone())?;
+        Ok(Program { rule, longest, scouts, check, marks, first, hir, nfa, regex, cache: RefCell::new(None) })
     }
 
     /// What is looked for.
@@ -82,11 +80,11 @@ impl Program {
 
     /// What is found in a whole text, however long a match is, but no more than `most` finds.
     pub fn find_all(&self, text: &str, most: usize, mut found: impl FnMut(Range<usize>)) {
-        let Some(Whole { regex, cache }) = self.regex.get_or_init(|| self.whole().ok()) else { return };
-        let Ok(mut cache) = cache.try_borrow_mut() else { return };
+        let known = self.cache.try_borrow_mut().ok().and_then(|mut cache| cache.take());
+        let mut cache = known.unwrap_or_else(|| self.regex.create_cache());
         let (mut from, mut finds) = (0, 0);
         while finds < most
-            && let Ok(Some(it)) = regex.try_search(&mut cache, &Input::new(text).range(from..))
+            && let Ok(Some(it)) = self.regex.try_search(&mut cache, &Input::new(text).range(from..))
         {
             match self.checked(text, it.range()) {
                 Ok(part) => {
@@ -96,6 +94,9 @@ impl Program {
                 }
                 Err(next) => from = next,
             }
+        }
+        if let Ok(mut known) = self.cache.try_borrow_mut() {
+            *known = Some(cache);
         }
     }
 
@@ -112,18 +113,18 @@ impl Program {
             None => Err(found.start + candidate.chars().next().map_or(1, char::len_utf8)),
         }
     }
+}
 
-    fn whole(&self) -> Result<Whole, String> {
-        let build = |nfa: NFA, config: dfa::Config| {
-            dfa::Builder::new().configure(config).build_from_nfa(nfa).map_err(|error| error.to_string())
-        };
-        let config = || dfa::Config::new().cache_capacity(CACHE_BYTES).skip_cache_capacity_check(true);
-        let forward = build(self.nfa.clone(), config())?;
-        let backward = config().match_kind(MatchKind::All);
-        let backward = build(compile(&[&self.hir], true, WhichCaptures::None)?, backward)?;
-        let regex = regex::Builder::new().build_from_dfas(forward, backward);
-        Ok(Whole { cache: RefCell::new(regex.create_cache()), regex })
-    }
+/// The search through whole texts: forward to the end of a match, and back to its beginning.
+fn whole(hir: &Hir, nfa: NFA) -> Result<Regex, String> {
+    let build = |nfa: NFA, config: dfa::Config| {
+        dfa::Builder::new().configure(config).build_from_nfa(nfa).map_err(|error| error.to_string())
+    };
+    let config = || dfa::Config::new().cache_capacity(CACHE_BYTES).skip_cache_capacity_check(true);
+    let forward = build(nfa, config())?;
+    let backward = config().match_kind(MatchKind::All);
+    let backward = build(compile(&[hir], true, WhichCaptures::None)?, backward)?;
+    Ok(regex::Builder::new().build_from_dfas(forward, backward))
 }
 
 impl fmt::Debug for Program {
@@ -137,10 +138,12 @@ impl fmt::Debug for Program {
 /// # Errors
 /// A sentence where it would be too large.
 pub fn compile(patterns: &[&Hir], reverse: bool, captures: WhichCaptures) -> Result<NFA, String> {
+    // The way back through a class of characters takes more states than the way forward, and no stream goes it.
+    let each = if reverse { MAX_NFA_BYTES * 8 } else { MAX_NFA_BYTES };
     let config = thompson::Config::new()
         .reverse(reverse)
         .which_captures(captures)
-        .nfa_size_limit(Some(MAX_NFA_BYTES.saturating_mul(patterns.len().max(1))));
+        .nfa_size_limit(Some(each.saturating_mul(patterns.len().max(1))));
     NFA::compiler().configure(config).build_many_from_hir(patterns).map_err(|error| {
         if error.size_limit().is_some() {
             format!("its automaton would take more than {} KiB of memory", MAX_NFA_BYTES >> 10)

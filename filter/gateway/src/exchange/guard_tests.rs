@@ -134,3 +134,29 @@ fn a_guard_that_watches_ends_no_stream() {
     let passed = chunk(&mut exchange, &format!("data: {}", "plum ".repeat(300_000)), false);
     assert!(!passed.contains("answer_unreadable"), "{passed:.200}");
 }
+
+#[test]
+fn a_held_stream_that_was_cut_ends_with_an_error_and_no_half_event() {
+    let guard = r#"{"response": {"webhook": {"cluster": "hook", "host": "h:1"}}}"#;
+    let mut exchange = exchange(&guarded(guard));
+    arrive(&mut exchange, CHAT);
+    body(&mut exchange, PLUM);
+    assert_eq!(answered(&mut exchange, ":status: 200\ncontent-type: text/event-stream"), "hold");
+    let whole = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+    let asked = show(&exchange.on(Event::ResponseBody(format!("{whole}data: {{\"cho").into_bytes())));
+    assert!(
+        asked.contains(
+            r#"[accept: application/json] {"body":{"choices":[{"message":{"role":"","content":"a"}}]}}"#
+        ),
+        "{asked}"
+    );
+    let step = exchange.on(Event::Called(Some((200, br#"{"action":{}}"#))));
+    let [crate::Effect::EditResponseBody(edits)] = step.effects.as_slice() else { panic!("{step:?}") };
+    let sent = String::from_utf8(edits.applied(&vec![b'x'; whole.len() + 11])).unwrap();
+    assert!(sent.starts_with(whole) && sent.ends_with("\n\n"), "{sent}");
+    assert!(
+        sent.contains("\n\ndata: {\"error\":") && !sent.contains("\"cho\n") && sent.contains("stream_cut"),
+        "{sent}"
+    );
+    assert!(over(&mut exchange).contains("StreamCut"));
+}

@@ -188,11 +188,7 @@ impl Exchange {
         let Some(patterns) = &guard.patterns else { return Ok(document) };
         let mut finds = Finds::default();
         let inspected = guard::inspect(guard, patterns, &document, &mut finds);
-        let action = match (guard.mode, patterns.action) {
-            (Mode::Monitor, _) => Action::Monitor,
-            (Mode::Enforce, policy::guard::Action::Mask) => Action::Mask,
-            (Mode::Enforce, policy::guard::Action::Reject) => Action::Reject,
-        };
+        let action = Action::of(guard.mode, patterns.action);
         for rule in finds.rules() {
             self.found(Side::Request, Finder::Rule(*rule), action, effects);
         }

@@ -1,7 +1,9 @@
 //! The way back: stage `answer`.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
+use policy::Gateway;
 use policy::guard::{Mode, ResponseGuard};
 
 use super::{Effects, Exchange, Phase, Way};
@@ -23,6 +25,10 @@ pub struct Held {
     outcome: Outcome,
     /// The stream that it is, if it is one.
     stream: Option<Stream>,
+    /// How many bytes the host holds.
+    bytes: usize,
+    /// What ends a stream that its provider has not ended.
+    ending: Vec<u8>,
 }
 
 impl Held {
@@ -32,6 +38,23 @@ impl Held {
             return Ok(Phase::AwaitBody(self));
         }
         Err(guard::unreadable_answer(&format!("it is longer than {MAX_ANSWER_BYTES} bytes")))
+    }
+}
+
+impl Held {
+    /// Of a stream that was cut its whole events only: half a one is of no use to anybody, and an event of ours ends it.
+    fn whole_events(&mut self, mut body: Vec<u8>) -> Vec<u8> {
+        if let Some(stream) = &mut self.stream {
+            let whole = match stream.push(&body) {
+                Passage::AsItIs => body.len(),
+                Passage::Instead(events) => events.len(),
+            };
+            if let (error, true) = stream.finish() {
+                body.truncate(whole);
+                (self.ending, self.outcome) = (error, Outcome::StreamCut);
+            }
+        }
+        body
     }
 }
 
@@ -54,7 +77,8 @@ impl Exchange {
             }
             Passing::Whole(outcome, stream) => {
                 let announced = answer.headers.get("content-length").and_then(|length| length.parse().ok());
-                Held { way, outcome, stream }.within_limit(announced.unwrap_or(0))
+                Held { way, outcome, stream, bytes: 0, ending: Vec::new() }
+                    .within_limit(announced.unwrap_or(0))
             }
             Passing::Events(stream) => {
                 // The stream may end in an event of ours.
@@ -69,10 +93,17 @@ impl Exchange {
     }
 
     /// An answer has come whole.
-    pub(super) fn whole(&mut self, held: Held, body: Vec<u8>, effects: &mut Effects) -> Result<Phase, Reply> {
+    pub(super) fn whole(
+        &mut self,
+        mut held: Held,
+        body: Vec<u8>,
+        effects: &mut Effects,
+    ) -> Result<Phase, Reply> {
         let policy = Rc::clone(&self.policy);
-        let guard = policy.routes.get(held.way.route).and_then(|route| route.guard.response.as_ref());
+        let guard = guard_of(&policy, Some(held.way.route));
         let Some(guard) = guard else { return Ok(Phase::Passing) };
+        held.bytes = body.len();
+        let body = held.whole_events(body);
         let Ok(body) = String::from_utf8(body) else {
             return match guard.mode {
                 Mode::Enforce => Err(guard::unreadable_answer("it is no text")),
@@ -105,7 +136,7 @@ impl Exchange {
         effects: &mut Effects,
     ) -> Result<Phase, Reply> {
         let policy = Rc::clone(&self.policy);
-        let guard = policy.routes.get(held.way.route).and_then(|route| route.guard.response.as_ref());
+        let guard = guard_of(&policy, Some(held.way.route));
         let Some((guard, webhook)) = guard.and_then(|it| Some(it).zip(it.webhook.as_ref())) else {
             return Ok(Phase::Passing);
         };
@@ -139,26 +170,23 @@ impl Exchange {
     /// Lets an answer go that has come whole. `instead` is what it has become by now, where that is something else.
     fn release(
         &mut self,
-        mut held: Held,
+        held: Held,
         guard: &ResponseGuard,
         body: &str,
         instead: Option<String>,
         effects: &mut Effects,
     ) -> Result<Phase, Reply> {
         let now = instead.as_deref().unwrap_or(body);
-        let looked = match (Look::of(guard), &mut held.stream) {
+        let looked = match (Look::of(guard), &held.stream) {
             (None, _) => Ok(Edits::default()),
             (Some(look), None) => look.at_body(now, &mut self.record.finds),
             (Some(look), Some(_)) => {
-                let mut masking = Masking::default();
-                let passed = masking.pass(look, now.as_bytes(), &mut self.record.finds);
-                let rest = masking.finish(look, &mut self.record.finds);
+                let passed = Masking::default().pass_last(look, now.as_bytes(), &mut self.record.finds);
                 let mut edits = Edits::default();
-                let passed_all = [passed.bytes, rest.bytes].concat();
-                if passed_all != now.as_bytes() {
-                    edits.replace(0..now.len(), passed_all);
+                if passed.bytes != now.as_bytes() {
+                    edits.replace(0..now.len(), passed.bytes);
                 }
-                passed.refused.or(rest.refused).map_or(Ok(edits), Err)
+                passed.refused.map_or(Ok(edits), Err)
             }
         };
         self.note_finds(guard, effects);
@@ -167,20 +195,14 @@ impl Exchange {
             Err(_) if guard.mode == Mode::Monitor => Edits::default(),
             Err(reply) => return Err(reply),
         };
-        match instead {
-            None if edits.is_empty() => {}
-            None => effects.push(Effect::EditResponseBody(edits)),
-            Some(now) => {
-                let mut whole = Edits::default();
-                whole.replace(0..body.len(), edits.applied(now.as_bytes()));
-                effects.push(Effect::EditResponseBody(whole));
+        if instead.is_none() && held.ending.is_empty() {
+            if !edits.is_empty() {
+                effects.push(Effect::EditResponseBody(edits));
             }
-        }
-        if let Some(stream) = &mut held.stream {
-            stream.push(body.as_bytes());
-            if stream.finish().1 {
-                held.outcome = Outcome::StreamCut;
-            }
+        } else {
+            let mut whole = Edits::default();
+            whole.replace(0..held.bytes, [&edits.applied(now.as_bytes()), held.ending.as_slice()].concat());
+            effects.push(Effect::EditResponseBody(whole));
         }
         Ok(self.passes(&held))
     }
@@ -193,11 +215,7 @@ impl Exchange {
     /// Notes what the patterns of a response guard have found so far.
     fn note_finds(&mut self, guard: &ResponseGuard, effects: &mut Effects) {
         let Some(patterns) = &guard.patterns else { return };
-        let action = match (guard.mode, patterns.action) {
-            (Mode::Monitor, _) => Action::Monitor,
-            (Mode::Enforce, policy::guard::Action::Mask) => Action::Mask,
-            (Mode::Enforce, policy::guard::Action::Reject) => Action::Reject,
-        };
+        let action = Action::of(guard.mode, patterns.action);
         for rule in std::mem::take(&mut self.record.finds).rules() {
             self.found(Side::Response, Finder::Rule(*rule), action, effects);
         }
@@ -213,8 +231,8 @@ impl Exchange {
         effects: &mut Effects,
     ) -> Phase {
         let mut passed = match stream.push(bytes) {
-            Passage::AsItIs => bytes.to_vec(),
-            Passage::Instead(events) => events,
+            Passage::AsItIs => Cow::Borrowed(bytes),
+            Passage::Instead(events) => Cow::Owned(events),
         };
         if masking.is_some() && stream.is_torn() && self.enforces_on_answers() {
             let reply = guard::unreadable_answer("an event of its stream is too long");
@@ -223,17 +241,21 @@ impl Exchange {
         let (rest, cut) = if end { stream.finish() } else { (Vec::new(), false) };
         if let Some(it) = &mut masking {
             // The rest is the provider's own last event, or one of ours.
-            let own = if cut { &[] } else { rest.as_slice() };
-            let masked = self.masked(it, &[&passed, own].concat(), end, effects);
+            if !cut && !rest.is_empty() {
+                passed.to_mut().extend_from_slice(&rest);
+            }
+            let masked = self.masked(it, &passed, end, effects);
             if let Some(reply) = masked.refused {
                 return self.silence(&stream, &masked.bytes, &reply, end, effects);
             }
-            passed = masked.bytes;
+            passed = Cow::Owned(masked.bytes);
         }
-        if masking.is_none() || cut {
-            passed.extend(rest);
+        if (masking.is_none() || cut) && !rest.is_empty() {
+            passed.to_mut().extend_from_slice(&rest);
         }
-        if passed != bytes {
+        if let Cow::Owned(passed) = passed
+            && passed != bytes
+        {
             effects.push(Effect::ReplaceChunk(passed));
         }
         if !end {
@@ -249,25 +271,19 @@ impl Exchange {
 
     /// Whether anything follows from what the response guard of the route finds.
     fn enforces_on_answers(&self) -> bool {
-        let route = self.record.route.and_then(|index| self.policy.routes.get(index));
-        route.and_then(|route| route.guard.response.as_ref()).is_some_and(|it| it.mode == Mode::Enforce)
+        guard_of(&self.policy, self.record.route).is_some_and(|it| it.mode == Mode::Enforce)
     }
 
     /// What passes of some events, and of all that is held where the stream is at its end.
     fn masked(&mut self, masking: &mut Masking, events: &[u8], end: bool, effects: &mut Effects) -> Passed {
         let policy = Rc::clone(&self.policy);
-        let route = self.record.route.and_then(|index| policy.routes.get(index));
-        let guard = route.and_then(|route| route.guard.response.as_ref());
+        let guard = guard_of(&policy, self.record.route);
         let Some((guard, look)) = guard.and_then(|guard| Some(guard).zip(Look::of(guard))) else {
             return Passed { bytes: events.to_vec(), refused: None };
         };
         let finds = &mut self.record.finds;
-        let mut passed = masking.pass(look, events, finds);
-        if end && passed.refused.is_none() {
-            let rest = masking.finish(look, finds);
-            passed.bytes.extend(rest.bytes);
-            passed.refused = rest.refused;
-        }
+        let passed =
+            if end { masking.pass_last(look, events, finds) } else { masking.pass(look, events, finds) };
         self.note_finds(guard, effects);
         passed
     }
@@ -286,4 +302,9 @@ impl Exchange {
         effects.push(Effect::ReplaceChunk([before, &event].concat()));
         if end { Phase::Passing } else { Phase::Silenced }
     }
+}
+
+/// The response guard of a route.
+fn guard_of(policy: &Gateway, route: Option<usize>) -> Option<&ResponseGuard> {
+    policy.routes.get(route?)?.guard.response.as_ref()
 }

@@ -69,6 +69,8 @@ fn every_string_that_a_model_reads_is_looked_at() {
         r#"{"messages":[],"tools":[{"type":"function","function":{"name":"f","description":"credit card"}}]}"#,
         r#"{"messages":[],"tools":[{"function":{"parameters":{"properties":{"a":{"enum":["credit card"]}}}}}]}"#,
         r#"{"messages":[],"response_format":{"type":"json_schema","json_schema":{"schema":{"title":"credit card"}}}}"#,
+        r#"{"messages":[],"tools":[{"function":{"parameters":{"examples":[{"user_id":"5100"}]}}}]}"#,
+        r#"{"messages":[],"tools":[{"function":{"parameters":{"examples":[{"data":"5100"}]}}}]}"#,
         r#"{"messages":[],"prediction":{"type":"content","content":"credit card"}}"#,
         r#"{"messages":[],"stop":["credit card"]}"#,
         r#"{"messages":[],"something_new":{"deep":[["credit card"]]}}"#,

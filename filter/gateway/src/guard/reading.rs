@@ -242,7 +242,12 @@ impl<'j> Reading<'j> {
             self.muted = !items.includes(&name);
         }
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
-        frame.meaning = meaning(&name);
+        // In a schema names are the client's: one that ends in `_id` promises nothing.
+        frame.meaning = match meaning(&name) {
+            Meaning::Kind | Meaning::Schema => meaning(&name),
+            _ if frame.schema => Meaning::Any,
+            other => other,
+        };
         if frame.schema && !self.muted && !SCHEMA_WORDS.contains(&name.as_ref()) {
             visit(Spot::Name(range))?;
         }

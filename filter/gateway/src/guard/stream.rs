@@ -16,6 +16,10 @@ use crate::sse;
 /// More texts than one answer has. What has more is not looked at any further, and so does not pass.
 const MAX_TEXTS: usize = 1024;
 
+/// The longest event that is kept to say the end of a text in its form, in bytes. After a longer one that end is said in the
+/// shortest form: there may be many texts, and the memory of a VM is never given back.
+const MAX_LAST: usize = 64 << 10;
+
 /// Texts that are under way.
 #[derive(Debug, Default)]
 pub struct Masking {
@@ -74,6 +78,17 @@ impl Masking {
         let mut bytes = Vec::new();
         let refused = (0..self.texts.len()).find_map(|text| self.flush(look, text, finds, &mut bytes).err());
         if look.enforced { Passed { bytes, refused } } else { Passed { bytes: Vec::new(), refused: None } }
+    }
+
+    /// The last events of a stream, and all that is still held.
+    pub fn pass_last(&mut self, look: Look<'_>, events: &[u8], finds: &mut Finds) -> Passed {
+        let mut passed = self.pass(look, events, finds);
+        if passed.refused.is_none() {
+            let rest = self.finish(look, finds);
+            passed.bytes.extend(rest.bytes);
+            passed.refused = rest.refused;
+        }
+        passed
     }
 
     /// How many bytes are held back.
@@ -162,7 +177,8 @@ impl Masking {
             if let Some(text) = self.texts.get_mut(piece.text)
                 && text.held() > 0
             {
-                json.clone_into(&mut text.last);
+                let last = if json.len() <= MAX_LAST { json } else { "{}" };
+                last.clone_into(&mut text.last);
             }
         }
         if !pure && look.enforced {
