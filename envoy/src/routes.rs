@@ -1,7 +1,7 @@
 //! The routes: one virtual host for each host name, every route with the name that the module knows it by.
 
 use policy::PathMatch;
-use resources::{Entry, Plan, Route};
+use resources::{Backend, Entry, Plan, Route};
 use serde_json::{Value, json};
 
 use crate::seconds;
@@ -63,14 +63,12 @@ fn path_match(path: &PathMatch) -> Value {
 
 /// Streams take as long as they take: only a policy bounds an answer as a whole, and idleness is bounded always.
 fn action(plan: &Plan, route: &Route) -> Value {
-    let name =
-        |index: &usize| plan.targets.get(*index).map(|target| target.name.as_str()).unwrap_or_default();
+    let name = |it: &Backend| plan.targets.get(it.target).map_or("", |target| &target.name);
     let timeout = route.timeout.map_or("0s".to_owned(), seconds);
     match route.backends.as_slice() {
-        [(only, _)] => json!({ "cluster": name(only), "timeout": timeout }),
+        [only] => json!({ "cluster": name(only), "timeout": timeout }),
         several => {
-            let clusters =
-                several.iter().map(|(index, weight)| json!({ "name": name(index), "weight": weight }));
+            let clusters = several.iter().map(|it| json!({ "name": name(it), "weight": it.weight }));
             json!({ "weighted_clusters": { "clusters": clusters.collect::<Vec<_>>() }, "timeout": timeout })
         }
     }

@@ -107,11 +107,7 @@ fn route(plan: &Plan, entry: &resources::Entry) -> Option<Route> {
             policy::PathMatch::Prefix(path) => PathMatch::Prefix(path.clone()),
             policy::PathMatch::Exact(path) => PathMatch::Exact(path.clone()),
         },
-        clusters: route
-            .backends
-            .iter()
-            .filter_map(|(index, weight)| Some((name(*index)?, *weight)))
-            .collect(),
+        clusters: route.backends.iter().filter_map(|it| Some((name(it.target)?, it.weight))).collect(),
         timeout: route.timeout,
     })
 }

@@ -8,6 +8,7 @@
 pub mod access;
 mod check;
 pub mod enrich;
+pub mod failover;
 pub mod guard;
 mod secret;
 pub mod written;
@@ -22,7 +23,7 @@ pub const DEFAULT_MAX_REQUEST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Labels of the module's metrics. Hosts know no labels: the module writes them into a metric's name as `;name=value`,
 /// and the host is told to find them there.
-pub const METRIC_LABELS: [&str; 5] = ["route", "reason", "side", "rule", "action"];
+pub const METRIC_LABELS: [&str; 7] = ["route", "reason", "side", "rule", "action", "target", "outcome"];
 
 /// The regular expression that finds a label in a metric's name: the first group is cut out of the name, the second is
 /// the value.
@@ -63,6 +64,10 @@ pub struct Route {
     pub rewrite: Option<Rewrite>,
     /// Who writes what the provider gets.
     pub attempt: Attempt,
+    /// Who can be asked. Empty where nobody has said it.
+    pub backends: Vec<failover::Backend>,
+    /// What happens when a model fails. `None`: its failure is the answer.
+    pub failover: Option<failover::Failover>,
     /// What is asked of a token, each on its own.
     pub jwt: Vec<access::JwtRule>,
     /// Who may use it. `None`: whoever `jwt` lets pass.
@@ -97,6 +102,8 @@ pub enum Attempt {
 /// A provider as one route or one cluster reaches it.
 #[derive(Debug)]
 pub struct Target {
+    /// The host's name for the cluster, by which metrics know it.
+    pub name: String,
     /// Whose API it speaks.
     pub provider: Provider,
     /// The `:authority` that the provider sees.

@@ -44,8 +44,10 @@ pub struct Route {
     pub matches: Vec<(Option<String>, PathMatch)>,
     /// What becomes of the path.
     pub rewrite: Option<Rewrite>,
-    /// Indexes into [`Plan::targets`], and their shares.
-    pub backends: Vec<(usize, u32)>,
+    /// Where it leads.
+    pub backends: Vec<Backend>,
+    /// What happens when a model fails; its failure is the answer if absent.
+    pub failover: Option<Failover>,
     /// How long the whole answer may take. `None`: as long as it takes.
     pub timeout: Option<Duration>,
     /// What it asks of tokens.
@@ -56,6 +58,28 @@ pub struct Route {
     pub enrich: Option<written::Enrich>,
     /// What its prompts and answers may say.
     pub guard: Option<written::Guard>,
+}
+
+/// A target of a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backend {
+    /// Index into [`Plan::targets`].
+    pub target: usize,
+    /// Its share among those of its priority.
+    pub weight: u32,
+    /// The least is tried first. All are 0 where nothing is tried after a failure.
+    pub priority: u32,
+}
+
+/// What happens when a model fails.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failover {
+    /// What the module has to know of it.
+    pub written: written::Failover,
+    /// How long an attempt may take to begin its answer.
+    pub first_byte_timeout: Option<Duration>,
+    /// How long is waited before another attempt at first, and at most.
+    pub back_off: (Duration, Duration),
 }
 
 /// A host and a path that a route takes.
@@ -131,6 +155,8 @@ impl Plan {
             rewrite: route.rewrite.clone(),
             target: None,
             passthrough: route.targets(self).any(|target| matches!(target.key, Key::Passthrough)),
+            backends: route.written_backends(self),
+            failover: route.failover.as_ref().map(|it| it.written.clone()),
             jwt: route.jwt.clone(),
             rbac: route.rbac.clone(),
             enrich: route.enrich.clone(),
@@ -148,7 +174,28 @@ impl Plan {
 impl Route {
     /// The targets of the route.
     pub fn targets<'p>(&'p self, plan: &'p Plan) -> impl Iterator<Item = &'p Target> {
-        self.backends.iter().filter_map(|(index, _)| plan.targets.get(*index))
+        self.backends.iter().filter_map(|it| plan.targets.get(it.target))
+    }
+
+    /// How many attempts a request has at most, the first included.
+    pub fn attempts(&self) -> u32 {
+        let backends = u32::try_from(self.backends.len()).unwrap_or(u32::MAX);
+        let allowed = self.failover.as_ref().map_or(1, |it| it.written.attempts.unwrap_or(backends));
+        allowed.min(backends).max(1)
+    }
+
+    fn written_backends(&self, plan: &Plan) -> Vec<written::Backend> {
+        let backend = |it: &Backend| {
+            let target = plan.targets.get(it.target)?;
+            Some(written::Backend {
+                cluster: target.name.clone(),
+                provider: target.provider,
+                model: target.model.clone(),
+                weight: it.weight,
+                priority: it.priority,
+            })
+        };
+        self.backends.iter().filter_map(backend).collect()
     }
 
     fn written_matches(&self) -> Vec<written::Match> {
@@ -175,6 +222,7 @@ impl Target {
             None => (None, None),
         };
         written::Plugin::Upstream(written::Target {
+            name: Some(self.name.clone()),
             provider: self.provider,
             host: Some(self.authority.clone()),
             model: self.model.clone(),

@@ -2,6 +2,7 @@
 
 mod access;
 mod enrich;
+mod failover;
 mod guard;
 
 use crate::{
@@ -73,7 +74,7 @@ impl Report<'_> {
         }
     }
 
-    fn route(&mut self, at: &str, it: written::Route, providers: &[String]) -> Route {
+    fn route(&mut self, at: &str, mut it: written::Route, providers: &[String]) -> Route {
         if it.name.is_empty() {
             self.refuse(format!("{at}.name"), "a route needs a name");
         }
@@ -86,13 +87,17 @@ impl Report<'_> {
             Some(target) => Attempt::Here(self.target(&format!("{at}.target"), target)),
             None => Attempt::Upstream { passthrough: it.passthrough },
         };
+        let backups = it.failover.as_mut().map(|it| std::mem::take(&mut it.backups)).unwrap_or_default();
+        let backends = self.backends(at, it.backends, &attempt, backups);
+        let failover = it.failover.map(|it| self.failover(&format!("{at}.failover"), it));
         let matches = it.matches.into_iter().enumerate();
         let matches = matches.map(|(i, m)| self.route_match(&format!("{at}.matches[{i}]"), m)).collect();
         let jwt = self.jwt_rules(&format!("{at}.jwt"), it.jwt, providers);
         let rbac = it.rbac.map(|rbac| self.rbac(&format!("{at}.rbac"), rbac, providers));
         let enrich = it.enrich.map(|it| self.enrich(&format!("{at}.enrich"), it));
         let guard = it.guard.map(|it| self.guard(&format!("{at}.guard"), it)).unwrap_or_default();
-        Route { name: it.name, matches, rewrite: it.rewrite, attempt, jwt, rbac, enrich, guard }
+        let (name, rewrite) = (it.name, it.rewrite);
+        Route { name, matches, rewrite, attempt, backends, failover, jwt, rbac, enrich, guard }
     }
 
     fn route_match(&mut self, at: &str, it: written::Match) -> Match {
@@ -131,6 +136,7 @@ impl Report<'_> {
             (None, None) => None,
         };
         Target {
+            name: it.name.unwrap_or_else(|| it.provider.name().to_owned()),
             provider: it.provider,
             host: it.host.unwrap_or_else(|| it.provider.default_host().to_owned()),
             model: it.model,
@@ -166,6 +172,8 @@ impl Report<'_> {
 
 #[cfg(test)]
 mod access_tests;
+#[cfg(test)]
+mod failover_tests;
 #[cfg(test)]
 mod guard_tests;
 #[cfg(test)]

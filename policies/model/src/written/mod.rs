@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 
 mod access;
 mod enrich;
+mod failover;
 mod guard;
 
 pub use access::*;
 pub use enrich::*;
+pub use failover::*;
 pub use guard::*;
 
 /// Which of its two jobs this instance of the module has.
@@ -81,6 +83,12 @@ pub struct Route {
     /// so that the provider's 401 is the client's business. Otherwise a 401 becomes a 502.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub passthrough: bool,
+    /// Where `target` is absent: the clusters behind the route. Absent: the client is not told who has answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<Backend>,
+    /// What happens when a model fails. Absent: its failure is the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<Failover>,
     /// What is asked of a token. Absent: nothing, and nobody is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<JwtRule>,
@@ -137,6 +145,9 @@ pub enum Rewrite {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Target {
+    /// The host's name for the cluster, by which metrics know it. Absent: the name of the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Whose API it speaks.
     pub provider: Provider,
     /// The `:authority` that the provider sees. Absent: the host of the provider's public API.

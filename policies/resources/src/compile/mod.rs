@@ -14,7 +14,7 @@ use crate::kinds::gateway::Gateway;
 use crate::kinds::http_route::{BackendRef, HttpRoute, ParentRef};
 use crate::kinds::prompt_guard::PromptGuard;
 use crate::kinds::{Id, Resource, Spec};
-use crate::plan::{Entry, Plan, Route, Target};
+use crate::plan::{Backend, Entry, Plan, Route, Target};
 use crate::problem::{Place, Report, Severity, did_you_mean};
 
 /// Looks up an environment variable.
@@ -118,15 +118,28 @@ impl Compiler<'_> {
             matches.sort_by_key(|(host, path)| precedence(host.as_deref(), path));
             let entries = matches.iter().cloned();
             plan.entries.extend(entries.map(|(host, path)| Entry { host, path, route: index }));
-            let backends =
-                rule.backends.iter().filter_map(|it| Some((self.backend(id, it, &plan.targets)?, it.weight)));
-            let backends: Vec<(usize, u32)> = backends.filter(|(_, weight)| *weight > 0).collect();
+            let backends = rule.backends.iter().filter_map(|it| {
+                Some(Backend { target: self.backend(id, it, &plan.targets)?, weight: it.weight, priority: 0 })
+            });
+            let backends: Vec<Backend> = backends.filter(|it| it.weight > 0).collect();
             let own = self.route_options(id, rule);
             let access::Access { jwt, rbac } = self.access(&own, &options, plan);
             let guard = own.ai.as_ref().and_then(|it| self.guard(it, plan));
             let enrich = own.ai.map(|it| it.value.enrich).filter(|it| *it != Enrich::default());
             let (rewrite, timeout) = (rule.rewrite.clone(), rule.timeout);
-            plan.routes.push(Route { name, matches, rewrite, backends, timeout, jwt, rbac, enrich, guard });
+            let failover = None;
+            plan.routes.push(Route {
+                name,
+                matches,
+                rewrite,
+                backends,
+                failover,
+                timeout,
+                jwt,
+                rbac,
+                enrich,
+                guard,
+            });
             if rule.backends.is_empty() {
                 self.report.add(
                     Severity::Error,
