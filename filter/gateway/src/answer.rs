@@ -33,7 +33,7 @@ pub fn begin(
     guard: Option<&ResponseGuard>,
 ) -> Result<Passing, Reply> {
     not_from_host(answer)?;
-    let status = status(answer);
+    let status = answer.status();
     // To the client, a 401 would say that its own token is bad.
     if status == 401 && !passthrough {
         let message = "the provider refused the gateway's key; the gateway's operator has to look at it";
@@ -43,7 +43,7 @@ pub fn begin(
     let readable =
         answer.headers.get("content-encoding").is_none_or(|it| it.eq_ignore_ascii_case("identity"));
     let ending = Ending::of(call.operation);
-    let streams = is_event_stream(answer) && (200..300).contains(&status);
+    let streams = answer.is_event_stream() && (200..300).contains(&status);
     let Some(guard) = guard.filter(|_| !answer.end) else {
         let relays = streams && readable && ending != Ending::Unknown;
         return Ok(if relays { Passing::Events(Stream::new(ending)) } else { Passing::Untouched(outcome) });
@@ -74,16 +74,8 @@ fn is_wordless(answer: &Answer<'_>) -> bool {
 pub fn not_from_host(answer: &Answer<'_>) -> Result<(), Reply> {
     match answer.local {
         None => Ok(()),
-        Some(details) => Err(from_host(status(answer), details).because(details)),
+        Some(details) => Err(from_host(answer.status(), details).because(details)),
     }
-}
-
-fn status(answer: &Answer<'_>) -> u16 {
-    answer.headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0)
-}
-
-fn is_event_stream(answer: &Answer<'_>) -> bool {
-    answer.headers.media_type().is_some_and(|it| it.eq_ignore_ascii_case("text/event-stream"))
 }
 
 /// The host's own answer in our words. `details` are Envoy's response code details (H9), which host-sim gives too.

@@ -2,14 +2,17 @@
 //! cluster's, or for a call of our own.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use policy::{Credential, Target, TargetPath};
 
 use crate::document::Document;
 use crate::edits::Edits;
 use crate::enrich::Field;
-use crate::event::{Appetite, Arrival, Effect, Event, Flow, Step};
+use crate::event::{Answer, Appetite, Arrival, Effect, End, Event, Flow, Step};
+use crate::failover::{Beginning, Handover, Lesson, beginning, retry_after};
 use crate::headers::Headers;
+use crate::metric::{self, AttemptOutcome, Metric};
 use crate::path::{Call, Operation, after_prefix, split_query};
 use crate::reply::{Reason, Reply};
 
@@ -43,10 +46,25 @@ enum Phase {
     /// Nothing has been seen.
     AwaitRequest,
     /// The headers are written, and are held until the model stands in the body too.
-    AwaitBody,
-    /// The provider has it, or the client has our refusal.
-    Sent,
+    AwaitBody(Asked),
+    /// The provider has it.
+    AwaitAnswer(Asked),
+    /// The provider has begun a stream, which is held until it says whether it is an answer.
+    AwaitBeginning(Asked),
+    /// There is an answer, and what is to be learnt of it has been; or the client has our refusal.
+    Over,
 }
+
+/// What is asked, and what depends on the answer.
+#[derive(Debug)]
+struct Asked {
+    handover: Handover,
+    /// Whether somebody else is asked should this one fail.
+    is_last: bool,
+    since: Duration,
+}
+
+type Effects = Vec<Effect>;
 
 impl Attempt {
     /// An attempt that has not begun.
@@ -56,14 +74,27 @@ impl Attempt {
 
     /// Takes an event, says what follows.
     pub fn on(&mut self, event: Event<'_>) -> Step {
-        let mut effects = Vec::new();
-        let next = match (&self.phase, event) {
+        let mut effects = Effects::new();
+        let phase = std::mem::replace(&mut self.phase, Phase::Over);
+        let next = match (phase, event) {
             (Phase::AwaitRequest, Event::Request(arrival)) => begin(&self.target, &arrival, &mut effects),
-            (Phase::AwaitBody, Event::RequestBody(body)) => set_model(&self.target, body, &mut effects),
-            (Phase::AwaitBody, Event::RequestGrew(_)) => Ok(Phase::AwaitBody),
-            // Everything else is the downstream filter's to act on: it sees the final attempt only.
+            (Phase::AwaitBody(asked), Event::RequestBody(body)) => {
+                set_model(&self.target, asked, body, &mut effects)
+            }
+            (Phase::AwaitAnswer(asked), Event::Response(answer)) => {
+                Ok(self.answered(asked, &answer, &mut effects))
+            }
+            (Phase::AwaitBeginning(asked), Event::Beginning { bytes, end, now }) => {
+                Ok(self.begun(asked, beginning(bytes, end), now, &mut effects))
+            }
+            (Phase::AwaitAnswer(asked) | Phase::AwaitBeginning(asked), Event::Over(end)) => {
+                self.ended(&asked, end, &mut effects);
+                Ok(Phase::Over)
+            }
+            (_, Event::Over(_)) => Ok(Phase::Over),
+            // Everything else is the downstream filter's to act on.
             (
-                _,
+                phase,
                 Event::Request(_)
                 | Event::Woken(_)
                 | Event::RequestGrew(_)
@@ -71,14 +102,14 @@ impl Attempt {
                 | Event::Response(_)
                 | Event::ResponseGrew(_)
                 | Event::ResponseBody(_)
-                | Event::Called(_)
-                | Event::Chunk { .. }
-                | Event::Over,
-            ) => Ok(Phase::Sent),
+                | Event::Beginning { .. }
+                | Event::Called { .. }
+                | Event::Chunk { .. },
+            ) => Ok(phase),
         };
         self.phase = next.unwrap_or_else(|reply| {
             effects.push(Effect::Reply(reply));
-            Phase::Sent
+            Phase::Over
         });
         Step { effects, flow: self.flow() }
     }
@@ -86,40 +117,127 @@ impl Attempt {
     /// What it has to see of the bodies.
     pub fn appetite(&self) -> Appetite {
         match self.phase {
-            Phase::AwaitBody => Appetite::RequestBody,
-            Phase::AwaitRequest | Phase::Sent => Appetite::Nothing,
+            Phase::AwaitBody(_) => Appetite::RequestBody,
+            Phase::AwaitBeginning(_) => Appetite::Beginning,
+            Phase::AwaitRequest | Phase::AwaitAnswer(_) | Phase::Over => Appetite::Nothing,
         }
+    }
+
+    /// Whether more of an answer matters than its status.
+    pub fn reads_answers(&self) -> bool {
+        matches!(&self.phase, Phase::AwaitAnswer(asked) if asked.has_chain())
     }
 
     /// Whether the message that is under way waits or goes on, as long as nothing new happens.
     pub fn flow(&self) -> Flow {
         match self.phase {
-            Phase::AwaitBody => Flow::Hold,
-            Phase::AwaitRequest | Phase::Sent => Flow::Pass,
+            Phase::AwaitBody(_) | Phase::AwaitBeginning(_) => Flow::Hold,
+            Phase::AwaitRequest | Phase::AwaitAnswer(_) | Phase::Over => Flow::Pass,
+        }
+    }
+
+    /// The provider's status and headers are there. As long as a stream is held, the host takes the attempt for one that
+    /// has not been answered, and its time for the first byte goes on.
+    fn answered(&self, asked: Asked, answer: &Answer<'_>, effects: &mut Effects) -> Phase {
+        let status = answer.status();
+        let readable = !answer.headers.has("content-encoding") && !answer.end;
+        if (200..300).contains(&status) && answer.is_event_stream() && readable && asked.has_chain() {
+            return Phase::AwaitBeginning(asked);
+        }
+        let outcome = AttemptOutcome::of(status);
+        self.note(&asked, outcome, answer.now, retry_after(answer.headers, answer.now), effects);
+        Phase::Over
+    }
+
+    fn begun(&self, asked: Asked, beginning: Beginning, now: Duration, effects: &mut Effects) -> Phase {
+        match beginning {
+            Beginning::Awaited => return Phase::AwaitBeginning(asked),
+            Beginning::Answer => self.note(&asked, AttemptOutcome::Ok, now, None, effects),
+            Beginning::Error(status) => {
+                self.note(&asked, AttemptOutcome::ErrorEvent, now, None, effects);
+                // The host decides by the status. The last one's error is the answer, and stays as it is.
+                if !asked.is_last && asked.handover.on.takes(status) {
+                    effects.push(Effect::SetResponseHeader(":status", status.to_string()));
+                }
+            }
+        }
+        Phase::Over
+    }
+
+    /// There will be no answer.
+    fn ended(&self, asked: &Asked, end: End, effects: &mut Effects) {
+        let outcome = if end.client_left { AttemptOutcome::Abandoned } else { AttemptOutcome::NoAnswer };
+        self.note(asked, outcome, end.now, None, effects);
+    }
+
+    /// Counts an attempt, and remembers what it has taught where the policy says so.
+    fn note(
+        &self,
+        asked: &Asked,
+        outcome: AttemptOutcome,
+        now: Duration,
+        wait: Option<Duration>,
+        effects: &mut Effects,
+    ) {
+        effects.push(Effect::Count(Metric::Attempts { target: metric::Asked::Own, outcome }));
+        if outcome == AttemptOutcome::Ok {
+            let waited = now.saturating_sub(asked.since).as_millis();
+            effects.push(Effect::Observe(Metric::FirstByte, u64::try_from(waited).unwrap_or(u64::MAX)));
+        }
+        if let Some(lesson) = lesson(outcome, now, wait).filter(|_| asked.handover.remembers) {
+            effects.push(Effect::Remember(self.target.name.clone(), lesson));
         }
     }
 }
 
-fn begin(target: &Target, arrival: &Arrival<'_>, effects: &mut Vec<Effect>) -> Result<Phase, Reply> {
+impl Asked {
+    fn has_chain(&self) -> bool {
+        !self.handover.chain.is_empty()
+    }
+}
+
+/// What an attempt teaches of a model: that it works, that it does not, or nothing.
+pub fn lesson(outcome: AttemptOutcome, now: Duration, wait: Option<Duration>) -> Option<Lesson> {
+    match outcome {
+        AttemptOutcome::Ok | AttemptOutcome::Refused => Some(Lesson::Worked),
+        AttemptOutcome::RateLimited
+        | AttemptOutcome::Failed
+        | AttemptOutcome::ErrorEvent
+        | AttemptOutcome::NoAnswer => Some(Lesson::Failed { now, wait }),
+        AttemptOutcome::Abandoned => None,
+    }
+}
+
+fn begin(target: &Target, arrival: &Arrival<'_>, effects: &mut Effects) -> Result<Phase, Reply> {
     let headers = arrival.headers;
     // A request that did not pass the downstream filter has passed no policy: it gets no key.
-    let Some(path) = arrival.handover.or_else(|| headers.get(crate::HANDOVER_HEADER)) else {
+    let Some(handover) = arrival.handover.or_else(|| headers.get(crate::HANDOVER_HEADER)) else {
         let message = "this request has not passed the gateway's listener, and goes to no provider";
         return Err(Reply::new(500, Reason::NotAdmitted, message));
     };
+    let handover = Handover::read(handover);
+    if !handover.chain.is_empty() && !handover.chain.contains(&target.name) {
+        let message = "the host has led this request to a provider that it may not go to";
+        return Err(Reply::new(500, Reason::NotAdmitted, message));
+    }
     let method = headers.get(":method").unwrap_or_default();
-    let call = Call { operation: Operation::of(method, path), path: path.to_owned() };
+    let call = Call { operation: Operation::of(method, &handover.path), path: handover.path.clone() };
     write_headers(target, &call, headers, Place::Cluster, effects);
-    let edits_body = target.model.is_some() && call.operation.is_understood() && !arrival.end;
-    Ok(if edits_body { Phase::AwaitBody } else { Phase::Sent })
+    // What an earlier attempt has made of `content-length` is still there (H18), so that it has to be written anew.
+    let edits = (target.model.is_some() || handover.chain.len() > 1) && call.operation.is_understood();
+    let is_last = arrival.attempt as usize >= handover.chain.len();
+    let asked = Asked { handover, is_last, since: arrival.now };
+    Ok(if edits && !arrival.end { Phase::AwaitBody(asked) } else { Phase::AwaitAnswer(asked) })
 }
 
-fn set_model(target: &Target, body: Vec<u8>, effects: &mut Vec<Effect>) -> Result<Phase, Reply> {
+fn set_model(target: &Target, asked: Asked, body: Vec<u8>, effects: &mut Effects) -> Result<Phase, Reply> {
     let mut edits = Edits::default();
     let model = model(target);
-    Document::parse(body)?.set(model.as_ref().map(|(name, json)| (*name, json.as_str())), &mut edits);
+    if model.is_some() {
+        Document::parse(body)?.set(model.as_ref().map(|(name, json)| (*name, json.as_str())), &mut edits);
+    }
     effects.push(Effect::EditRequestBody(edits));
-    Ok(Phase::Sent)
+    Ok(Phase::AwaitAnswer(asked))
 }
 
 /// Path, host and credential of a target, and nothing that is none of the provider's business.
@@ -182,6 +300,9 @@ fn target_path(moved: Option<&TargetPath>, path: &str) -> String {
     }
 }
 
+#[cfg(test)]
+#[path = "attempt_chain_tests.rs"]
+mod chain_tests;
 #[cfg(test)]
 #[path = "attempt_tests.rs"]
 mod tests;

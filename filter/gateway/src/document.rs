@@ -47,6 +47,11 @@ impl Document {
         Document::parse(edits.applied(&self.body))
     }
 
+    /// The body itself.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The names of the top-level fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_str())

@@ -1,14 +1,14 @@
 //! What the gateway is told, and what it wants done. These are all of its doors: it holds no socket and no clock.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
-use policy::guard::Mode;
-use policy::{Gateway, Route};
-
 use crate::edits::Edits;
+use crate::failover::{Lesson, Recall};
 use crate::headers::Headers;
-use crate::reply::{Outcome, Reply};
+use crate::metric::Metric;
+use crate::reply::Reply;
 
 /// Something that happened to a request. Borrowed parts live as long as the callback that brought them.
 #[derive(Debug)]
@@ -28,8 +28,22 @@ pub enum Event<'a> {
     ResponseGrew(u64),
     /// An answer's body that was asked for, whole.
     ResponseBody(Vec<u8>),
-    /// The answer to an [`Effect::Call`]: status and body, or nothing where there is none.
-    Called(Option<(u16, &'a [u8])>),
+    /// The answer to an [`Effect::Call`].
+    Called {
+        /// What has been said; nothing where there is no answer.
+        said: Option<Said<'a>>,
+        /// The time, since the Unix epoch.
+        now: Duration,
+    },
+    /// All that has come of an answer's body whose beginning was asked for.
+    Beginning {
+        /// The bytes so far.
+        bytes: &'a [u8],
+        /// Whether they are all.
+        end: bool,
+        /// The time, since the Unix epoch.
+        now: Duration,
+    },
     /// The next bytes of an answer that is being read.
     Chunk {
         /// The bytes, cut anywhere.
@@ -38,7 +52,27 @@ pub enum Event<'a> {
         end: bool,
     },
     /// The request is over, one way or the other; nothing comes after.
-    Over,
+    Over(End),
+}
+
+/// The end of a request, or of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct End {
+    /// The time, since the Unix epoch.
+    pub now: Duration,
+    /// Whether it has ended because the client has left.
+    pub client_left: bool,
+}
+
+/// An answer to a call.
+#[derive(Debug)]
+pub struct Said<'a> {
+    /// HTTP status.
+    pub status: u16,
+    /// With `:status`.
+    pub headers: &'a Headers<'a>,
+    /// The body.
+    pub body: &'a [u8],
 }
 
 /// The beginning of a request.
@@ -54,6 +88,12 @@ pub struct Arrival<'a> {
     pub end: bool,
     /// The time, since the Unix epoch.
     pub now: Duration,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// A number that nobody foresees.
+    pub random: u64,
+    /// What is remembered of clusters.
+    pub recall: Recall<'a>,
 }
 
 /// The beginning of an answer.
@@ -65,6 +105,24 @@ pub struct Answer<'a> {
     pub local: Option<&'a str>,
     /// Whether no body follows.
     pub end: bool,
+    /// The time, since the Unix epoch.
+    pub now: Duration,
+    /// How many attempts the host has made.
+    pub attempts: u32,
+    /// The host's name for the cluster that was asked last.
+    pub cluster: Option<&'a str>,
+}
+
+impl Answer<'_> {
+    /// Its HTTP status; 0 where it has none.
+    pub fn status(&self) -> u16 {
+        self.headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
+    /// Whether it is a stream of server-sent events.
+    pub fn is_event_stream(&self) -> bool {
+        self.headers.media_type().is_some_and(|it| it.eq_ignore_ascii_case("text/event-stream"))
+    }
 }
 
 /// What is to be done now, and whether the message goes on.
@@ -100,6 +158,8 @@ pub enum Appetite {
     RequestBody,
     /// The answer's body, once it is whole.
     ResponseBody,
+    /// What has come of the answer's body, each time that more has.
+    Beginning,
     /// Each piece of the answer as it comes.
     Chunks,
 }
@@ -111,6 +171,8 @@ pub enum Effect {
     SetRequestHeader(Cow<'static, str>, String),
     /// Removes a request header.
     RemoveRequestHeader(String),
+    /// Sets a header of the answer, whatever it was before.
+    SetResponseHeader(&'static str, String),
     /// Removes a header of the answer.
     RemoveResponseHeader(&'static str),
     /// Changes the request body that was held.
@@ -127,8 +189,14 @@ pub enum Effect {
     Publish(String),
     /// Answers the client; the provider is not asked, or not listened to.
     Reply(Reply),
+    /// Answers the client with what somebody has said to a call, in place of what the host has.
+    Deliver(Delivery),
+    /// Remembers of a cluster what was learnt, for all workers.
+    Remember(String, Lesson),
     /// Counts one.
     Count(Metric),
+    /// Notes a value in a histogram.
+    Observe(Metric, u64),
     /// Writes a line to the host's log.
     Log(Level, String),
 }
@@ -146,6 +214,23 @@ pub struct CallOut {
     pub timeout: Duration,
 }
 
+/// An answer that a provider has given to a call of the gateway's own. It holds what a model has said, and is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// HTTP status.
+    pub status: u16,
+    /// Without those that follow from status and body.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Delivery {}, {} bytes", self.status, self.body.len())
+    }
+}
+
 /// How loud a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -153,130 +238,4 @@ pub enum Level {
     Info,
     /// Unusual, and still working.
     Warn,
-}
-
-/// A series to count in. Its labels come from the configuration and from enums, never from a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Metric {
-    /// Requests that are over.
-    Requests {
-        /// Index into [`Gateway::routes`].
-        route: Option<usize>,
-        /// How it ended.
-        outcome: Outcome,
-    },
-    /// Prompts and answers in which a guard has found something, once for each of its rules.
-    Guard {
-        /// Index into [`Gateway::routes`].
-        route: usize,
-        /// Where it was found.
-        side: Side,
-        /// Who found it.
-        finder: Finder,
-        /// What became of it.
-        action: Action,
-    },
-}
-
-/// What a guard looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// Prompts.
-    Request,
-    /// Answers.
-    Response,
-}
-
-/// Who finds something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Finder {
-    /// A rule of the policy, by its index.
-    Rule(usize),
-    /// A webhook.
-    Webhook,
-    /// OpenAI's moderation.
-    Moderation,
-}
-
-/// What becomes of what is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Something else stood in its place.
-    Mask,
-    /// The request, or the answer, went no further.
-    Reject,
-    /// It passed, and was only counted.
-    Monitor,
-}
-
-impl Metric {
-    /// The name under which the host keeps the series: labels follow as `;name=value`.
-    pub fn series(self, gateway: &Gateway) -> String {
-        match self {
-            Metric::Requests { route, outcome } => {
-                let route = route.and_then(|i| gateway.routes.get(i)).map_or("none", |route| &route.name);
-                format!("turnpike_requests_total;route={};reason={}", label(route), outcome.code())
-            }
-            Metric::Guard { route, side, finder, action } => {
-                let route = gateway.routes.get(route);
-                let (name, rule) = (route.map_or("none", |it| &it.name), finder.name(side, route));
-                let (side, action) = (side.name(), action.name());
-                format!(
-                    "turnpike_guard_total;route={};side={side};rule={};action={action}",
-                    label(name),
-                    label(rule)
-                )
-            }
-        }
-    }
-}
-
-/// `;` separates labels in the host's name for a series.
-fn label(value: &str) -> String {
-    value.replace(';', "_")
-}
-
-impl Side {
-    /// The label of metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Side::Request => "request",
-            Side::Response => "response",
-        }
-    }
-}
-
-impl Action {
-    /// What becomes of what a policy's patterns find.
-    pub fn of(mode: Mode, action: policy::guard::Action) -> Action {
-        match (mode, action) {
-            (Mode::Monitor, _) => Action::Monitor,
-            (Mode::Enforce, policy::guard::Action::Mask) => Action::Mask,
-            (Mode::Enforce, policy::guard::Action::Reject) => Action::Reject,
-        }
-    }
-
-    /// The label of metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Action::Mask => "mask",
-            Action::Reject => "reject",
-            Action::Monitor => "monitor",
-        }
-    }
-}
-
-impl Finder {
-    /// The name that the policy of a route gives it.
-    pub fn name(self, side: Side, route: Option<&Route>) -> &str {
-        let patterns = route.and_then(|route| match side {
-            Side::Request => route.guard.request.as_ref()?.patterns.as_ref(),
-            Side::Response => route.guard.response.as_ref()?.patterns.as_ref(),
-        });
-        match self {
-            Finder::Rule(rule) => patterns.map_or("", |it| it.name(rule)),
-            Finder::Webhook => "webhook",
-            Finder::Moderation => "moderation",
-        }
-    }
 }

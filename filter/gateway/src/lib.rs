@@ -22,9 +22,11 @@ mod edits;
 mod enrich;
 mod event;
 mod exchange;
+mod failover;
 mod guard;
 mod headers;
 mod json;
+mod metric;
 mod path;
 mod reply;
 mod sse;
@@ -34,13 +36,19 @@ mod testing;
 pub use access::{Access, Fetch, Models};
 pub use attempt::Attempt;
 pub use edits::Edits;
-pub use event::{Answer, Appetite, Arrival, CallOut, Effect, Event, Flow, Level, Metric, Step};
+pub use event::{Answer, Appetite, Arrival, CallOut, Delivery, Effect, End, Event, Flow, Level, Said, Step};
 pub use exchange::Exchange;
+pub use failover::{Lesson, Recall, Trouble};
 pub use headers::Headers;
+pub use metric::{Metric, Names};
 pub use reply::{Outcome, Reason, Reply, Stage};
 
 /// Headers of this beginning are the gateway's own: taken from what clients send, kept from what providers see.
 pub const INTERNAL_PREFIX: &str = "x-turnpike-";
+
+/// The header in which the host is told which clusters to ask, in order: their names with commas between them. The host
+/// takes it away before anybody is asked.
+pub const CHAIN_HEADER: &str = "x-turnpike-chain";
 
 /// The header by which a call of the module's own says to the upstream filter what is asked.
 pub const HANDOVER_HEADER: &str = "x-turnpike-path";

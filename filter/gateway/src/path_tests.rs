@@ -16,6 +16,8 @@ fn route(name: &str, host: &str, path: PathMatch) -> Route {
     let matches = vec![Match { hosts, path }];
     let attempt = Attempt::Upstream { passthrough: false };
     Route {
+        backends: Vec::new(),
+        failover: None,
         name: name.into(),
         matches,
         rewrite: None,

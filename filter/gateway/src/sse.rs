@@ -129,6 +129,17 @@ pub fn split(events: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The events that are whole; at the end of a stream, all.
+pub fn whole(bytes: &[u8], end: bool) -> impl Iterator<Item = &[u8]> {
+    let until = if end { bytes.len() } else { end_of_last_event(bytes, 0) };
+    split(bytes.get(..until).unwrap_or_default())
+}
+
+/// The type of an event, if it names one.
+pub fn kind(event: &[u8]) -> Option<&[u8]> {
+    lines(event).find_map(|line| field(line, b"event"))
+}
+
 /// The data of an event: its `data` fields, separated by line ends. `None` where it has none.
 pub fn data(event: &[u8]) -> Option<Vec<u8>> {
     let mut data: Option<Vec<u8>> = None;

@@ -10,7 +10,8 @@ use policy::{Gateway, Plugin, Target};
 #[cfg(target_arch = "wasm32")]
 pub use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use crate::event::{Answer, Arrival, Effect, Event, Flow, Step};
+use crate::event::{Answer, Arrival, Effect, End, Event, Flow, Said, Step};
+use crate::failover::Recall;
 use crate::headers::Headers;
 
 /// What digests depend on.
@@ -42,7 +43,11 @@ pub fn request(lines: &str, give: impl FnOnce(Arrival<'_>) -> Step) -> Step {
     let value = |name| headers.get(name);
     let (handover, end) = (value("handover"), value("end").is_some());
     let now = Duration::from_secs(value("now").map_or(NOW, |now| now.parse().unwrap()));
-    give(Arrival { headers: &headers, route: None, handover, end, now })
+    let attempt = value("attempt").map_or(1, |attempt| attempt.parse().unwrap());
+    let handover = handover.map(|it| it.replace('|', "\n"));
+    let handover = handover.as_deref();
+    let recall = Recall(&|_| None);
+    give(Arrival { headers: &headers, route: None, handover, end, now, attempt, random: 0, recall })
 }
 
 /// When the tests of this crate take place, in seconds since the Unix epoch.
@@ -72,10 +77,39 @@ pub fn token_of(kid: &str, claims: &str) -> String {
     format!("{signed}.{}", BASE64.encode(mac.finalize().into_bytes()))
 }
 
-/// The beginning of an answer; a line `local` makes it the host's own.
+/// The beginning of an answer; a line `local` makes it the host's own, `attempts` says how many there were.
 pub fn answer(lines: &str, give: impl FnOnce(Event<'_>) -> Step) -> Step {
     let headers = headers(lines);
-    give(Event::Response(Answer { headers: &headers, local: headers.get("local"), end: false }))
+    give(Event::Response(answer_of(&headers)))
+}
+
+/// The same, for a function that looks at it.
+pub fn read_answer<T>(lines: &str, look: impl FnOnce(&Answer<'_>) -> T) -> T {
+    look(&answer_of(&headers(lines)))
+}
+
+fn answer_of<'a>(headers: &'a Headers<'a>) -> Answer<'a> {
+    Answer {
+        headers,
+        local: headers.get("local"),
+        end: headers.has("end"),
+        now: Duration::from_secs(headers.get("now").map_or(NOW, |now| now.parse().unwrap())),
+        attempts: headers.get("attempts").map_or(1, |attempts| attempts.parse().unwrap()),
+        cluster: headers.get("cluster"),
+    }
+}
+
+/// The answer to a call: lines of its headers and its body.
+pub fn called(lines: &str, body: &str, give: impl FnOnce(Event<'_>) -> Step) -> Step {
+    let headers = headers(lines);
+    let status = headers.get(":status").map_or(0, |status| status.parse().unwrap());
+    let said = (status > 0).then_some(Said { status, headers: &headers, body: body.as_bytes() });
+    give(Event::Called { said, now: Duration::from_secs(NOW) })
+}
+
+/// The end of a request or an attempt.
+pub fn end(client_left: bool) -> Event<'static> {
+    Event::Over(End { now: Duration::from_secs(NOW), client_left })
 }
 
 fn headers(lines: &str) -> Headers<'_> {
@@ -97,6 +131,7 @@ fn show_effect(effect: &Effect) -> String {
     match effect {
         Effect::SetRequestHeader(name, value) => format!("set {name}: {value}"),
         Effect::RemoveRequestHeader(name) => format!("remove {name}"),
+        Effect::SetResponseHeader(name, value) => format!("set answer's {name}: {value}"),
         Effect::RemoveResponseHeader(name) => format!("remove answer's {name}"),
         Effect::EditRequestBody(edits) => format!("edit body, growth {}", edits.growth()),
         Effect::EditResponseBody(edits) => format!("edit answer, growth {}", edits.growth()),
@@ -111,12 +146,19 @@ fn show_effect(effect: &Effect) -> String {
             format!("ask {} {}{}{more} {body}", call.cluster, header(":authority"), header(":path"))
         }
         Effect::ReplaceChunk(bytes) => format!("send {:?}", String::from_utf8_lossy(bytes)),
-        Effect::Handover(path) => format!("hand over {path}"),
+        Effect::Handover(text) => format!("hand over {}", text.replace('\n', "|")),
         Effect::Publish(caller) => format!("publish {caller}"),
         Effect::Reply(reply) => {
             let challenge = reply.challenge.as_ref().map_or_else(String::new, |it| format!(" [{it}]"));
             format!("reply {} {}: {}{challenge}", reply.status, reply.reason.code(), reply.message)
         }
+        Effect::Deliver(it) => {
+            let headers: String =
+                it.headers.iter().map(|(name, value)| format!(" [{name}: {value}]")).collect();
+            format!("deliver {}{headers} {}", it.status, String::from_utf8_lossy(&it.body))
+        }
+        Effect::Remember(cluster, lesson) => format!("remember {cluster} {lesson:?}"),
+        Effect::Observe(metric, value) => format!("observe {metric:?} {value}"),
         Effect::Count(metric) => format!("count {metric:?}"),
         Effect::Log(level, line) => format!("log {level:?} {line}"),
     }

@@ -66,6 +66,9 @@ const OK: u32 = 0;
 /// The status of a thing that is not there.
 pub const NOT_FOUND: u32 = 1;
 
+/// The status of a write that somebody else's came before.
+const CAS_MISMATCH: u32 = 8;
+
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
     fn proxy_log(level: u32, text: *const u8, len: usize) -> u32;
@@ -99,6 +102,9 @@ unsafe extern "C" {
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, nl: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_shared_data(k: *const u8, kl: usize, v: *mut *mut u8, vl: *mut usize, cas: *mut u32) -> u32;
+    fn proxy_set_shared_data(k: *const u8, kl: usize, v: *const u8, vl: usize, cas: u32) -> u32;
 }
 
 /// Writes a line to the host's log. Never a prompt, an answer, a token or a key.
@@ -199,6 +205,16 @@ pub fn property(path: &[&str]) -> Option<String> {
     String::from_utf8(bytes.ok()?).ok().filter(|text| !text.is_empty())
 }
 
+/// A property of the stream that is a number (eight bytes, little-endian).
+pub fn number_property(path: &[&str]) -> Option<u64> {
+    let path = path.join("\0");
+    let bytes = returned("proxy_get_property", |data, len| {
+        // SAFETY: pointer and length are of one live string; the host writes to two live places.
+        unsafe { proxy_get_property(path.as_ptr(), path.len(), data, len) }
+    });
+    Some(u64::from_le_bytes(bytes.ok()?.try_into().ok()?))
+}
+
 /// Leaves a property with the stream, for filters that come after.
 pub fn set_property(name: &str, value: &str) -> Result<()> {
     // SAFETY: pointers and lengths are of two live strings.
@@ -258,6 +274,45 @@ pub fn counter(name: &str) -> Result<u32> {
     // SAFETY: pointer and length are of one live string; the host writes to one live place.
     let status = unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &raw mut id) };
     checked("proxy_define_metric", status).map(|()| id)
+}
+
+/// The id of a histogram. The same name gives the same histogram.
+pub fn histogram(name: &str) -> Result<u32> {
+    let mut id = 0;
+    // SAFETY: pointer and length are of one live string; the host writes to one live place.
+    let status = unsafe { proxy_define_metric(2, name.as_ptr(), name.len(), &raw mut id) };
+    checked("proxy_define_metric", status).map(|()| id)
+}
+
+/// Notes a value in a histogram.
+pub fn record(histogram: u32, value: u64) -> Result<()> {
+    // SAFETY: no pointers.
+    checked("proxy_record_metric", unsafe { proxy_record_metric(histogram, value) })
+}
+
+/// What all VMs of one `vm_id` share under a key, in all workers, and the number by which a write can tell whether it is
+/// still that. Nothing, and 0, where nobody has written anything.
+pub fn shared(key: &str) -> Result<(Vec<u8>, u32)> {
+    let mut cas = 0;
+    let bytes = returned("proxy_get_shared_data", |data, len| {
+        // SAFETY: pointer and length are of one live string; the host writes to three live places.
+        unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, len, &raw mut cas) }
+    });
+    match bytes {
+        Ok(bytes) => Ok((bytes, cas)),
+        Err(error) if error.status == NOT_FOUND => Ok((Vec::new(), 0)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Shares a value under a key, if what is there is still of this number; 0 takes whatever is there. Says whether it has.
+pub fn share(key: &str, value: &[u8], cas: u32) -> Result<bool> {
+    // SAFETY: pointers and lengths are of a live string and a live slice.
+    let status = unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
+    if status == CAS_MISMATCH {
+        return Ok(false);
+    }
+    checked("proxy_set_shared_data", status).map(|()| true)
 }
 
 /// Counts one.

@@ -7,6 +7,7 @@
 // The SDK's `main!` exports a function that has no place for a comment.
 #![allow(missing_docs)]
 
+mod memory;
 mod metrics;
 mod root;
 mod stream;

@@ -1,13 +1,12 @@
-//! Counters of the host, by the series they stand for. A series is defined once per VM.
+//! Counters and histograms of the host, by the series they stand for. A series is defined once per VM.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use gateway::Metric;
+use gateway::{Metric, Names};
 use host_calls as host;
-use policy::Gateway;
 
-/// The ids of counters that have been used.
+/// The ids of series that have been used.
 #[derive(Default)]
 pub struct Metrics {
     ids: RefCell<HashMap<Metric, u32>>,
@@ -15,16 +14,27 @@ pub struct Metrics {
 
 impl Metrics {
     /// Counts one.
-    pub fn count(&self, metric: Metric, gateway: &Gateway) -> host::Result<()> {
+    pub fn count(&self, metric: Metric, names: Names<'_>) -> host::Result<()> {
+        host::increment(self.id(metric, names, host::counter)?)
+    }
+
+    /// Notes a value.
+    pub fn observe(&self, metric: Metric, value: u64, names: Names<'_>) -> host::Result<()> {
+        host::record(self.id(metric, names, host::histogram)?, value)
+    }
+
+    fn id(
+        &self,
+        metric: Metric,
+        names: Names<'_>,
+        define: impl FnOnce(&str) -> host::Result<u32>,
+    ) -> host::Result<u32> {
         let known = self.ids.borrow().get(&metric).copied();
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let id = host::counter(&metric.series(gateway))?;
-                self.ids.borrow_mut().insert(metric, id);
-                id
-            }
-        };
-        host::increment(id)
+        if let Some(id) = known {
+            return Ok(id);
+        }
+        let id = define(&metric.series(names))?;
+        self.ids.borrow_mut().insert(metric, id);
+        Ok(id)
     }
 }

@@ -36,7 +36,13 @@ enum Job {
     #[default]
     None,
     Downstream(Rc<Downstream>),
-    Upstream(Rc<Target>),
+    Upstream(Rc<Upstream>),
+}
+
+/// What the streams of a cluster share.
+pub struct Upstream {
+    pub target: Rc<Target>,
+    pub metrics: Metrics,
 }
 
 /// What the streams of a listener share.
@@ -76,7 +82,10 @@ impl RootContext for Root {
                 let (metrics, waiting) = (Metrics::default(), Waiting::default());
                 self.job = Job::Downstream(Rc::new(Downstream { access, metrics, waiting }));
             }
-            Ok(Plugin::Upstream(target)) => self.job = Job::Upstream(Rc::new(target)),
+            Ok(Plugin::Upstream(target)) => {
+                let upstream = Upstream { target: Rc::new(target), metrics: Metrics::default() };
+                self.job = Job::Upstream(Rc::new(upstream));
+            }
             Err(problems) => {
                 for problem in problems {
                     host::log(Level::Error, &format!("plugin configuration: {problem}"));
@@ -106,7 +115,7 @@ impl RootContext for Root {
                 let exchange = Box::new(Exchange::new(Rc::clone(&it.access)));
                 Machine::Downstream(exchange, Rc::clone(it))
             }
-            Job::Upstream(target) => Machine::Upstream(Attempt::new(Rc::clone(target))),
+            Job::Upstream(it) => Machine::Upstream(Attempt::new(Rc::clone(&it.target)), Rc::clone(it)),
         };
         Some(Box::new(Stream::new(context, machine)))
     }

@@ -64,6 +64,13 @@ pub struct Cooldown {
     pub max_retry_after: Duration,
 }
 
+impl Backend {
+    /// The name in metrics: the cluster's, or the provider's where the host's own route leads there.
+    pub fn name(&self) -> &str {
+        if self.cluster.is_empty() { self.provider.name() } else { &self.cluster }
+    }
+}
+
 impl Triggers {
     /// Whether an answer of this status leads to the next model.
     pub fn takes(&self, status: u16) -> bool {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::{Access, Appetite, Arrival, Edits, Effect, Event, Exchange, Headers};
+use gateway::{Access, Appetite, Arrival, Edits, Effect, Event, Exchange, Headers, Recall};
 use policy::Plugin;
 use policy::guard::Patterns;
 use serde_json::{Value, json};
@@ -138,10 +138,22 @@ fn passed(access: &Rc<Access>, pieces: &[&[u8]], garbage: bool) -> Vec<u8> {
         ("content-type", b"application/json"),
     ]);
     let now = Duration::from_secs(2_000_000_000);
-    exchange.on(Event::Request(Arrival { headers: &headers, route: None, handover: None, end: false, now }));
+    let arrival = Arrival {
+        headers: &headers,
+        route: None,
+        handover: None,
+        end: false,
+        now,
+        attempt: 1,
+        random: 0,
+        recall: Recall(&|_| None),
+    };
+    exchange.on(Event::Request(arrival));
     exchange.on(Event::RequestBody(br#"{"model":"m","messages":[],"stream":true}"#.to_vec()));
     let headers = Headers::new(vec![(":status", b"200".as_slice()), ("content-type", b"text/event-stream")]);
-    exchange.on(Event::Response(gateway::Answer { headers: &headers, local: None, end: false }));
+    let answer =
+        gateway::Answer { headers: &headers, local: None, end: false, now, attempts: 1, cluster: None };
+    exchange.on(Event::Response(answer));
     assert_eq!(exchange.appetite(), Appetite::Chunks);
     let mut out = Vec::new();
     let last: &[u8] = &[];
@@ -165,7 +177,7 @@ fn passed(access: &Rc<Access>, pieces: &[&[u8]], garbage: bool) -> Vec<u8> {
         let whole = out.len() == before || out.ends_with(b"\n\n");
         assert!(garbage || whole, "an event passes in pieces");
     }
-    exchange.on(Event::Over);
+    exchange.on(Event::Over(gateway::End { now, client_left: false }));
     out
 }
 

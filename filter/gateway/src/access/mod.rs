@@ -26,6 +26,7 @@ pub use models::{Models, allow_body, allow_path, readable};
 pub use rbac::authorize;
 
 use crate::event::Level;
+use crate::failover::Ledger;
 use crate::headers::Headers;
 use crate::reply::Reply;
 use keyring::Keyring;
@@ -39,6 +40,8 @@ pub struct Access {
     keyrings: Vec<Option<RefCell<Keyring>>>,
     digests: Digests,
     verified: RefCell<Verified>,
+    /// What requests keep of their bodies.
+    ledger: Ledger,
 }
 
 impl Access {
@@ -53,6 +56,7 @@ impl Access {
             keyrings: keyrings.collect(),
             digests: Digests::new(&seed),
             verified: RefCell::default(),
+            ledger: Ledger::default(),
             policy,
         }
     }
@@ -60,6 +64,11 @@ impl Access {
     /// What it works for.
     pub fn policy(&self) -> &Rc<Gateway> {
         &self.policy
+    }
+
+    /// How much requests keep.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// What a route says of a request with these headers at this time: which models its caller may use. What

@@ -70,15 +70,21 @@ impl Models {
         *self != Models::Any
     }
 
-    fn allow(&self, model: &str) -> Result<(), Reply> {
+    /// Whether a model may be used.
+    pub fn contain(&self, model: &str) -> bool {
         match self {
-            Models::Listed(list) if !list.iter().any(|it| it == model) => {
-                // The client's own text: cut, so that an answer never grows with what was sent.
-                let model: String = model.chars().take(64).collect();
-                Err(self.refuse(&format!("the model `{model}` is not one that this caller may use")))
-            }
-            Models::Any | Models::Listed(_) => Ok(()),
+            Models::Any => true,
+            Models::Listed(list) => list.iter().any(|it| it == model),
         }
+    }
+
+    fn allow(&self, model: &str) -> Result<(), Reply> {
+        if self.contain(model) {
+            return Ok(());
+        }
+        // The client's own text: cut, so that an answer never grows with what was sent.
+        let model: String = model.chars().take(64).collect();
+        Err(self.refuse(&format!("the model `{model}` is not one that this caller may use")))
     }
 
     fn refuse(&self, what: &str) -> Reply {

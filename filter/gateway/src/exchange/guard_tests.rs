@@ -19,7 +19,8 @@ fn body(exchange: &mut super::Exchange, body: &str) -> String {
 }
 
 fn called(exchange: &mut super::Exchange, answer: Option<(u16, &str)>) -> String {
-    show(&exchange.on(Event::Called(answer.map(|(status, body)| (status, body.as_bytes())))))
+    let (status, body) = answer.unwrap_or_default();
+    show(&crate::testing::called(&format!(":status: {status}"), body, |event| exchange.on(event)))
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn a_held_stream_that_was_cut_ends_with_an_error_and_no_half_event() {
         ),
         "{asked}"
     );
-    let step = exchange.on(Event::Called(Some((200, br#"{"action":{}}"#))));
+    let step = crate::testing::called(":status: 200", r#"{"action":{}}"#, |event| exchange.on(event));
     let [crate::Effect::EditResponseBody(edits)] = step.effects.as_slice() else { panic!("{step:?}") };
     let sent = String::from_utf8(edits.applied(&vec![b'x'; whole.len() + 11])).unwrap();
     assert!(sent.starts_with(whole) && sent.ends_with("\n\n"), "{sent}");

@@ -1,7 +1,8 @@
 //! The life of a request: one state machine from the first header to the last byte.
 //!
-//! `request` is its way to the provider, `response` the way back.
+//! `request` is its way to the provider, `response` the way back, `backup` what the module asks in the host's place.
 
+mod backup;
 mod request;
 mod response;
 
@@ -13,11 +14,14 @@ use policy::Gateway;
 use crate::access::{Access, Models};
 use crate::answer;
 use crate::document::Document;
-use crate::event::{Action, Appetite, Effect, Event, Finder, Flow, Level, Metric, Side, Step};
+use crate::event::{Appetite, Effect, Event, Flow, Level, Step};
+use crate::failover::{Chain, Spare};
 use crate::guard::{Finds, Masking, Message};
+use crate::metric::{Action, Finder, Metric, Side};
 use crate::path::Call;
 use crate::reply::{Outcome, Reply};
 use crate::sse::Stream;
+use backup::Backup;
 use response::Held;
 
 /// One request and its answer.
@@ -42,6 +46,8 @@ enum Phase {
     AwaitVerdict(Way, Document, Asked),
     /// The provider has the request.
     AwaitAnswer(Way),
+    /// The module asks somebody else itself; the request is held, or the answer that was a failure.
+    AwaitBackup(Backup),
     /// The answer has to be looked at as a whole, and is held.
     AwaitBody(Held),
     /// A webhook has been asked about the answer, which is held.
@@ -65,6 +71,12 @@ struct Way {
     models: Models,
     /// Headers of the client's that webhooks see: the prompt's and the answer's.
     forwarded: [Vec<(String, String)>; 2],
+    /// Who may be asked, in order; nobody where the host's own routing decides.
+    chain: Chain,
+    /// What is needed to ask once more.
+    spare: Option<Spare>,
+    /// The model that the body names, if it is fit for a header.
+    model: Option<String>,
 }
 
 /// Who has been asked about a prompt.
@@ -120,20 +132,24 @@ impl Exchange {
                 self.within_limit(bytes).map(|()| Phase::AwaitPrompt(way))
             }
             (Phase::AwaitPrompt(way), Event::RequestBody(body)) => self.read(way, body, &mut effects),
-            (Phase::AwaitVerdict(way, document, asked), Event::Called(answer)) => {
-                self.hear(way, document, asked, answer, &mut effects)
+            (Phase::AwaitVerdict(way, document, asked), Event::Called { said, .. }) => {
+                self.hear(way, document, asked, said, &mut effects)
+            }
+            (Phase::AwaitBackup(backup), Event::Called { said, now }) => {
+                self.hear_backup(backup, said, now, &mut effects)
             }
             // The host gave up on a request that never arrived whole, or on its way to the provider.
             (Phase::AwaitPrompt(way) | Phase::AwaitAnswer(way), Event::Response(answer)) => {
                 self.answer(way, &answer, &mut effects)
             }
-            (Phase::AwaitKeys(_) | Phase::AwaitVerdict(..), Event::Response(answer)) => {
-                answer::not_from_host(&answer).map(|()| Phase::Passing)
-            }
+            (
+                Phase::AwaitKeys(_) | Phase::AwaitVerdict(..) | Phase::AwaitBackup(_),
+                Event::Response(answer),
+            ) => answer::not_from_host(&answer).map(|()| Phase::Passing),
             (Phase::AwaitBody(held), Event::ResponseGrew(bytes)) => held.within_limit(bytes),
             (Phase::AwaitBody(held), Event::ResponseBody(body)) => self.whole(held, body, &mut effects),
-            (Phase::AwaitOpinion(held, body, messages), Event::Called(answer)) => {
-                self.hear_of_answer(held, body, &messages, answer, &mut effects)
+            (Phase::AwaitOpinion(held, body, messages), Event::Called { said, .. }) => {
+                self.hear_of_answer(held, body, &messages, said, &mut effects)
             }
             (Phase::Relay(stream, masking), Event::Chunk { bytes, end }) => {
                 Ok(self.relay(stream, masking, bytes, end, &mut effects))
@@ -142,7 +158,7 @@ impl Exchange {
                 effects.push(Effect::ReplaceChunk(Vec::new()));
                 Ok(if end { Phase::Passing } else { Phase::Silenced })
             }
-            (_, Event::Over) => {
+            (_, Event::Over(_)) => {
                 self.settle(&mut effects);
                 Ok(Phase::Passing)
             }
@@ -157,7 +173,8 @@ impl Exchange {
                 | Event::Response(_)
                 | Event::ResponseGrew(_)
                 | Event::ResponseBody(_)
-                | Event::Called(_)
+                | Event::Beginning { .. }
+                | Event::Called { .. }
                 | Event::Chunk { .. },
             ) => Ok(phase),
         };
@@ -175,6 +192,7 @@ impl Exchange {
             Phase::AwaitRequest
             | Phase::AwaitVerdict(..)
             | Phase::AwaitAnswer(_)
+            | Phase::AwaitBackup(_)
             | Phase::AwaitOpinion(..)
             | Phase::Passing
             | Phase::Replied => Appetite::Nothing,
@@ -187,6 +205,7 @@ impl Exchange {
             Phase::AwaitKeys(_)
             | Phase::AwaitPrompt(_)
             | Phase::AwaitVerdict(..)
+            | Phase::AwaitBackup(_)
             | Phase::AwaitBody(_)
             | Phase::AwaitOpinion(..) => Flow::Hold,
             Phase::AwaitRequest

@@ -12,11 +12,16 @@ use crate::attempt::{self, Place};
 use crate::document::Document;
 use crate::edits::Edits;
 use crate::enrich;
-use crate::event::{Action, Arrival, Effect, Finder, Level, Side};
+use crate::event::{Arrival, Effect, Level, Said};
+use crate::failover::{self, Chosen, Handover, Spare};
 use crate::guard::{self, About, Finds, Message};
 use crate::headers::Headers;
+use crate::metric::{Action, Finder, Metric, Side};
 use crate::path::{self, Call, Operation};
 use crate::reply::{Reason, Reply};
+
+/// Longer than the name of any model, in bytes.
+const LONGEST_MODEL: usize = 128;
 
 impl Exchange {
     /// Stages `route` to `authorize`: all that the headers decide. Asked again when keys have come, so nothing is done
@@ -54,10 +59,21 @@ impl Exchange {
         let call = Call::new(method, &path, taken, route.rewrite.as_ref());
         access::allow_path(&models, &call.path)?;
         let forwarded = guard::forwarded(&route.guard, headers);
-        let way = Way { route: index, call, models, forwarded };
+        let Chosen { chain, skipped } =
+            failover::choose(route, &models, arrival.now, arrival.random, arrival.recall)?;
+        let mut way = Way { route: index, call, models, forwarded, chain, spare: None, model: None };
         let reads = self.reads(route, &way, arrival)?;
+        let skipped = skipped.into_iter().map(|backend| Metric::Skipped { route: index, backend });
+        effects.extend(skipped.map(Effect::Count));
         self.disarm(headers, effects);
         self.introduce(&caller, effects);
+        if way.chain.len() > 1 || self.is_led_away(&way) {
+            let mut spare = Spare::of(headers, effects);
+            if arrival.end {
+                spare.keep(Vec::new(), self.access.ledger());
+            }
+            way.spare = Some(spare);
+        }
         self.prepare(route, &way, headers, effects);
         match reads {
             false => Ok(Phase::AwaitAnswer(way)),
@@ -123,7 +139,14 @@ impl Exchange {
             policy::Attempt::Here(target) => {
                 attempt::write_headers(target, &way.call, headers, Place::Listener, effects);
             }
-            policy::Attempt::Upstream { .. } => effects.push(Effect::Handover(way.call.path.clone())),
+            policy::Attempt::Upstream { .. } => {
+                let handover = handover(route, way);
+                if !handover.chain.is_empty() {
+                    let chain = handover.chain.join(",");
+                    effects.push(Effect::SetRequestHeader(crate::CHAIN_HEADER.into(), chain));
+                }
+                effects.push(Effect::Handover(handover.text()));
+            }
         }
     }
 
@@ -136,10 +159,15 @@ impl Exchange {
     }
 
     /// Stages `authorize` to `attempt`: all that the body decides.
-    pub(super) fn read(&mut self, way: Way, body: Vec<u8>, effects: &mut Effects) -> Result<Phase, Reply> {
+    pub(super) fn read(
+        &mut self,
+        mut way: Way,
+        body: Vec<u8>,
+        effects: &mut Effects,
+    ) -> Result<Phase, Reply> {
         self.within_limit(body.len() as u64)?;
         let document = Document::parse(body)?;
-        document.string("model")?;
+        way.model = document.string("model")?.and_then(|it| fit_for_a_header(&it));
         access::allow_body(&way.models, &document)?;
         let policy = Rc::clone(&self.policy);
         let guard = policy.routes.get(way.route).and_then(|route| route.guard.request.as_ref());
@@ -206,13 +234,13 @@ impl Exchange {
         way: Way,
         document: Document,
         asked: Asked,
-        answer: Option<(u16, &[u8])>,
+        answer: Option<Said<'_>>,
         effects: &mut Effects,
     ) -> Result<Phase, Reply> {
         let policy = Rc::clone(&self.policy);
         let guard = policy.routes.get(way.route).and_then(|route| route.guard.request.as_ref());
         let Some(guard) = guard else { return self.send(way, document, effects) };
-        let body = answer.filter(|(status, _)| *status == 200).map(|(_, body)| body);
+        let body = answer.filter(|it| it.status == 200).map(|it| it.body);
         match asked {
             Asked::Webhook(messages) => {
                 let verdict = body.and_then(|it| guard::verdict(About::Prompt, messages.len(), it));
@@ -284,12 +312,36 @@ impl Exchange {
     }
 
     /// Stages `enrich` and `attempt`, as far as the body goes.
-    fn send(&mut self, way: Way, document: Document, effects: &mut Effects) -> Result<Phase, Reply> {
+    fn send(&mut self, mut way: Way, document: Document, effects: &mut Effects) -> Result<Phase, Reply> {
         let policy = Rc::clone(&self.policy);
-        if let Some(route) = policy.routes.get(way.route).filter(|_| way.call.operation.is_understood()) {
-            write_body(route, way.call.operation, &document, effects)?;
+        let Some(route) = policy.routes.get(way.route).filter(|_| way.call.operation.is_understood()) else {
+            return Ok(Phase::AwaitAnswer(way));
+        };
+        let model = match &route.attempt {
+            policy::Attempt::Here(target) => attempt::model(target),
+            policy::Attempt::Upstream { .. } => None,
+        };
+        let operation = way.call.operation;
+        if let Some(spare) = &mut way.spare {
+            // Whoever is asked next writes a model of its own.
+            let body = enriched(route, operation, &document, None)?.applied(document.body());
+            spare.keep(body, self.access.ledger());
+            if self.is_led_away(&way) {
+                return self.ask_backup(way, 0, effects);
+            }
+        }
+        let edits = enriched(route, operation, &document, model)?;
+        if !edits.is_empty() {
+            effects.push(Effect::EditRequestBody(edits));
         }
         Ok(Phase::AwaitAnswer(way))
+    }
+
+    /// Whether the one that the host's own route leads to is not the first to be asked, so that the module asks itself.
+    fn is_led_away(&self, way: &Way) -> bool {
+        let route = self.policy.routes.get(way.route);
+        let here = route.is_some_and(|it| matches!(it.attempt, policy::Attempt::Here(_)));
+        here && way.chain.first().is_some_and(|first| *first != 0)
     }
 }
 
@@ -303,29 +355,42 @@ fn changed(document: Document, edits: Edits, effects: &mut Effects) -> Result<Do
     Ok(document)
 }
 
-/// Stages `enrich` and, where it is this filter's, `attempt`.
-fn write_body(
+/// Stage `enrich` and, with a model, `attempt`.
+fn enriched(
     route: &Route,
     operation: Operation,
     document: &Document,
-    effects: &mut Effects,
-) -> Result<(), Reply> {
+    model: Option<enrich::Field<'_>>,
+) -> Result<Edits, Reply> {
     let mut edits = Edits::default();
     let mut fields = match &route.enrich {
         Some(it) => enrich::enrich(it, operation, document, &mut edits)?,
         None => Vec::new(),
     };
-    if let policy::Attempt::Here(target) = &route.attempt
-        && let Some(model) = attempt::model(target)
-    {
+    if let Some(model) = model {
         fields.retain(|(name, _)| *name != model.0);
         fields.push(model);
     }
     document.set(fields.iter().map(|(name, json)| (*name, json.as_str())), &mut edits);
-    if !edits.is_empty() {
-        effects.push(Effect::EditRequestBody(edits));
+    Ok(edits)
+}
+
+/// What the module in the cluster's filter chain has to know.
+fn handover(route: &Route, way: &Way) -> Handover {
+    let mut it = Handover::plain(&way.call.path);
+    if let Some(failover) = &route.failover {
+        let names = way.chain.iter().filter_map(|index| route.backends.get(*index));
+        it.chain = names.map(|backend| backend.cluster.clone()).collect();
+        it.on = failover.on.clone();
+        it.remembers = failover.cooldown.is_some();
     }
-    Ok(())
+    it
+}
+
+/// The name of a model as it may stand in a header.
+fn fit_for_a_header(model: &str) -> Option<String> {
+    let fits = model.len() <= LONGEST_MODEL && model.bytes().all(|byte| byte.is_ascii_graphic());
+    (fits && !model.is_empty()).then(|| model.to_owned())
 }
 
 fn refuse_encoded(headers: &Headers<'_>) -> Result<(), Reply> {

@@ -9,8 +9,9 @@ use policy::guard::{Mode, ResponseGuard};
 use super::{Effects, Exchange, Phase, Way};
 use crate::answer::{self, Passing};
 use crate::edits::Edits;
-use crate::event::{Action, Answer, Effect, Finder, Level, Side};
+use crate::event::{Answer, Delivery, Effect, Level, Said};
 use crate::guard::{self, About, Look, Masking, Message, Passed};
+use crate::metric::{Action, Finder, Side};
 use crate::reply::{Outcome, Reply};
 use crate::sse::{Passage, Stream};
 
@@ -29,9 +30,21 @@ pub struct Held {
     bytes: usize,
     /// What ends a stream that its provider has not ended.
     ending: Vec<u8>,
+    /// What it is, but for its body, where the module has asked for it and the host holds none of it.
+    delivery: Option<Delivery>,
 }
 
 impl Held {
+    /// An answer of which nothing has come.
+    pub fn new(way: Way, outcome: Outcome, stream: Option<Stream>) -> Held {
+        Held { way, outcome, stream, bytes: 0, ending: Vec::new(), delivery: None }
+    }
+
+    /// The answer to a call.
+    pub fn delivered(self, delivery: Delivery) -> Held {
+        Held { delivery: Some(delivery), ..self }
+    }
+
     /// Goes on waiting, if there is not too much.
     pub fn within_limit(self, bytes: u64) -> Result<Phase, Reply> {
         if bytes <= MAX_ANSWER_BYTES {
@@ -70,15 +83,20 @@ impl Exchange {
         let route = policy.routes.get(way.route);
         let passthrough = route.is_some_and(|route| route.attempt.is_passthrough());
         let guard = route.and_then(|route| route.guard.response.as_ref());
-        match answer::begin(answer, &way.call, passthrough, guard)? {
+        if let Some(next) = self.after_failure(&way, answer, effects) {
+            return self.ask_backup(way, next, effects);
+        }
+        let passing = answer::begin(answer, &way.call, passthrough, guard)?;
+        let signed = self.signed(&way, self.answering(&way, answer), answer.attempts);
+        effects.extend(signed.into_iter().map(|(name, value)| Effect::SetResponseHeader(name, value)));
+        match passing {
             Passing::Untouched(outcome) => {
                 self.record.outcome = outcome;
                 Ok(Phase::Passing)
             }
             Passing::Whole(outcome, stream) => {
                 let announced = answer.headers.get("content-length").and_then(|length| length.parse().ok());
-                Held { way, outcome, stream, bytes: 0, ending: Vec::new() }
-                    .within_limit(announced.unwrap_or(0))
+                Held::new(way, outcome, stream).within_limit(announced.unwrap_or(0))
             }
             Passing::Events(stream) => {
                 // The stream may end in an event of ours.
@@ -101,14 +119,13 @@ impl Exchange {
     ) -> Result<Phase, Reply> {
         let policy = Rc::clone(&self.policy);
         let guard = guard_of(&policy, Some(held.way.route));
-        let Some(guard) = guard else { return Ok(Phase::Passing) };
         held.bytes = body.len();
         let body = held.whole_events(body);
-        let Ok(body) = String::from_utf8(body) else {
-            return match guard.mode {
-                Mode::Enforce => Err(guard::unreadable_answer("it is no text")),
-                Mode::Monitor => Ok(self.passes(&held)),
-            };
+        let Some(guard) = guard else { return Ok(self.passes(held, body, effects)) };
+        let body = match String::from_utf8(body) {
+            Ok(body) => body,
+            Err(_) if guard.mode == Mode::Enforce => return Err(guard::unreadable_answer("it is no text")),
+            Err(body) => return Ok(self.passes(held, body.into_bytes(), effects)),
         };
         if let Some(webhook) = &guard.webhook {
             let messages = match (&held.stream, guard.mode) {
@@ -132,15 +149,15 @@ impl Exchange {
         held: Held,
         body: String,
         messages: &[Message],
-        answer: Option<(u16, &[u8])>,
+        answer: Option<Said<'_>>,
         effects: &mut Effects,
     ) -> Result<Phase, Reply> {
         let policy = Rc::clone(&self.policy);
         let guard = guard_of(&policy, Some(held.way.route));
         let Some((guard, webhook)) = guard.and_then(|it| Some(it).zip(it.webhook.as_ref())) else {
-            return Ok(Phase::Passing);
+            return Ok(self.passes(held, body.into_bytes(), effects));
         };
-        let said = answer.filter(|(status, _)| *status == 200).map(|(_, body)| body);
+        let said = answer.filter(|it| it.status == 200).map(|it| it.body);
         let enforced = guard.mode == Mode::Enforce;
         let action = |action| if enforced { action } else { Action::Monitor };
         let mut masked = None;
@@ -195,6 +212,9 @@ impl Exchange {
             Err(_) if guard.mode == Mode::Monitor => Edits::default(),
             Err(reply) => return Err(reply),
         };
+        if held.delivery.is_some() {
+            return Ok(self.passes(held, edits.applied(now.as_bytes()), effects));
+        }
         if instead.is_none() && held.ending.is_empty() {
             if !edits.is_empty() {
                 effects.push(Effect::EditResponseBody(edits));
@@ -204,12 +224,17 @@ impl Exchange {
             whole.replace(0..held.bytes, [&edits.applied(now.as_bytes()), held.ending.as_slice()].concat());
             effects.push(Effect::EditResponseBody(whole));
         }
-        Ok(self.passes(&held))
+        self.record.outcome = held.outcome;
+        Ok(Phase::Passing)
     }
 
-    fn passes(&mut self, held: &Held) -> Phase {
+    /// Lets an answer go as it is; one that the host does not hold is given to it.
+    pub(super) fn passes(&mut self, held: Held, body: Vec<u8>, effects: &mut Effects) -> Phase {
         self.record.outcome = held.outcome;
-        Phase::Passing
+        let Some(delivery) = held.delivery else { return Phase::Passing };
+        let body = [body, held.ending].concat();
+        effects.push(Effect::Deliver(Delivery { body, ..delivery }));
+        Phase::Replied
     }
 
     /// Notes what the patterns of a response guard have found so far.

@@ -3,7 +3,8 @@ use std::rc::Rc;
 use super::Exchange;
 use crate::access::Access;
 use crate::event::{Appetite, Event, Step};
-use crate::testing::{SEED, answer, gateway, request, show, test};
+use crate::metric::Names;
+use crate::testing::{SEED, answer, end, gateway, request, show, test};
 
 const UPSTREAM: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}]}], "maxRequestBytes": 100}"#;
 const HERE: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}],
@@ -41,7 +42,7 @@ pub fn chunk(exchange: &mut Exchange, bytes: &str, end: bool) -> String {
 }
 
 pub fn over(exchange: &mut Exchange) -> String {
-    show(&exchange.on(Event::Over))
+    show(&exchange.on(end(false)))
 }
 
 #[test]
@@ -226,10 +227,16 @@ fn a_compressed_stream_is_left_alone() {
 fn the_series_of_a_metric_has_no_room_for_a_label_of_the_client_s() {
     let policy = gateway(r#"{"routes": [{"name": "a;b=c"}]}"#);
     let mut exchange = Exchange::new(Rc::new(Access::new(Rc::clone(&policy), SEED)));
-    let step = exchange.on(Event::Over);
+    let step = exchange.on(end(false));
     let [crate::Effect::Count(metric)] = step.effects[..] else { panic!("{step:?}") };
-    assert_eq!(metric.series(&policy), "turnpike_requests_total;route=none;reason=unanswered");
+    assert_eq!(
+        metric.series(Names::Gateway(&policy)),
+        "turnpike_requests_total;route=none;reason=unanswered"
+    );
     let outcome = crate::Outcome::Unanswered;
     let named = crate::Metric::Requests { route: Some(0), outcome };
-    assert_eq!(named.series(&policy), "turnpike_requests_total;route=a_b=c;reason=unanswered");
+    assert_eq!(
+        named.series(Names::Gateway(&policy)),
+        "turnpike_requests_total;route=a_b=c;reason=unanswered"
+    );
 }

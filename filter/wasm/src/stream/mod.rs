@@ -1,23 +1,25 @@
 //! One stream: callbacks of the host to events of the gateway, and its effects to host calls.
 
+mod effects;
+
 use std::cell::RefCell;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
 use gateway::{
-    Answer, Appetite, Arrival, Attempt, CallOut, Edits, Effect, Event, Exchange, Flow, Headers, Level,
-    Reason, Reply, Step,
+    Answer, Appetite, Arrival, Attempt, Effect, End, Event, Exchange, Flow, Headers, Reason, Recall, Reply,
+    Said, Step,
 };
 use host_calls::{self as host, Buffer, Map, Message};
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::root::Downstream;
+use crate::memory;
+use crate::root::{Downstream, Upstream};
 use crate::waiting::Waiter;
-
-/// Where filters that come after find who is calling.
-const CALLER: &str = "turnpike.caller";
+pub use effects::loudness;
+use effects::{ask, send};
 
 /// Where the downstream instance leaves, and the upstream one finds, what is asked of the provider.
 const HANDOVER: &str = "turnpike.path";
@@ -32,7 +34,7 @@ pub enum Machine {
     /// The life of a request, in the listener's filter chain.
     Downstream(Box<Exchange>, Rc<Downstream>),
     /// One attempt, in a cluster's filter chain.
-    Upstream(Attempt),
+    Upstream(Attempt, Rc<Upstream>),
 }
 
 /// A stream of the host.
@@ -108,7 +110,11 @@ impl State {
     fn keys_until(&self) -> Option<Duration> {
         match self.appetite() {
             Appetite::Keys { until } => Some(until),
-            Appetite::Nothing | Appetite::RequestBody | Appetite::ResponseBody | Appetite::Chunks => None,
+            Appetite::Nothing
+            | Appetite::RequestBody
+            | Appetite::ResponseBody
+            | Appetite::Beginning
+            | Appetite::Chunks => None,
         }
     }
 
@@ -124,11 +130,14 @@ impl State {
         }
         self.asked = None;
         // H7: a call that broke off has no headers.
-        let status = if headers == 0 { None } else { host::header(Map::Call, ":status").ok() };
-        let status = status.and_then(|it| it.parse().ok());
+        let pairs = if headers == 0 { None } else { host::header_pairs(Map::Call).ok() };
+        let pairs = pairs.unwrap_or_default();
+        let headers = Headers::new(host::parse_pairs(&pairs));
+        let status = headers.get(":status").and_then(|it| it.parse().ok());
         let body = host::buffer(Buffer::CallBody, bytes.min(MAX_CALLED_BYTES + 1)).unwrap_or_default();
-        let answer = status.filter(|_| body.len() <= MAX_CALLED_BYTES).map(|it| (it, body.as_slice()));
-        let action = self.give(Event::Called(answer), 0);
+        let said = status.filter(|_| body.len() <= MAX_CALLED_BYTES);
+        let said = said.map(|status| Said { status, headers: &headers, body: &body });
+        let action = self.give(Event::Called { said, now: now() }, 0);
         self.go_on(action);
     }
 
@@ -152,11 +161,20 @@ impl State {
         self.sized = headers.has("content-length");
         let (route, handover) = match &self.machine {
             Machine::Downstream(..) => (host::property(&["xds", "route_name"]), None),
-            Machine::Upstream(_) => (None, host::property(&[HANDOVER])),
+            Machine::Upstream(..) => (None, host::property(&[HANDOVER])),
             Machine::Unconfigured => (None, None),
         };
-        let (route, handover) = (route.as_deref(), handover.as_deref());
-        Ok(self.give(event(Arrival { headers: &headers, route, handover, end: self.bare, now }), 0))
+        let arrival = Arrival {
+            headers: &headers,
+            route: route.as_deref(),
+            handover: handover.as_deref(),
+            end: self.bare,
+            now,
+            attempt: if handover.is_some() { attempts() } else { 1 },
+            random: random(),
+            recall: Recall(&memory::recall),
+        };
+        Ok(self.give(event(arrival), 0))
     }
 
     fn request_complete(&mut self) -> Action {
@@ -174,9 +192,10 @@ impl State {
         let step = match &mut self.machine {
             Machine::Unconfigured => unconfigured(&event),
             Machine::Downstream(exchange, ..) => exchange.on(event),
-            Machine::Upstream(attempt) => attempt.on(event),
+            Machine::Upstream(attempt, _) => attempt.on(event),
         };
-        let replies = step.effects.iter().any(|effect| matches!(effect, Effect::Reply(_)));
+        let replies =
+            step.effects.iter().any(|effect| matches!(effect, Effect::Reply(_) | Effect::Deliver(_)));
         let mut unasked = false;
         for effect in step.effects {
             if let Effect::Call(call) = effect {
@@ -187,49 +206,17 @@ impl State {
             }
         }
         if unasked {
-            return self.give(Event::Called(None), chunk);
+            return self.give(Event::Called { said: None, now: now() }, chunk);
         }
         // After a reply of our own the message itself goes nowhere.
         if replies { Action::Pause } else { action(step.flow) }
-    }
-
-    fn perform(&mut self, effect: Effect, chunk: usize) -> host::Result<()> {
-        match effect {
-            Effect::SetRequestHeader(name, value) => host::set_header(Map::Request, &name, &value),
-            Effect::RemoveRequestHeader(name) => host::remove_header(Map::Request, &name),
-            Effect::RemoveResponseHeader(name) => host::remove_header(Map::Response, name),
-            Effect::EditRequestBody(edits) => {
-                let sized = self.sized.then_some(Map::Request);
-                self.request_bytes = edit(Buffer::RequestBody, &edits, self.request_bytes, sized)?;
-                Ok(())
-            }
-            Effect::EditResponseBody(edits) => {
-                let sized = self.answer_sized.then_some(Map::Response);
-                self.answer_bytes = edit(Buffer::ResponseBody, &edits, self.answer_bytes, sized)?;
-                Ok(())
-            }
-            // Asked where effects are performed, for it may be answered at once.
-            Effect::Call(_) => Ok(()),
-            Effect::ReplaceChunk(bytes) => host::replace_head(Buffer::ResponseBody, chunk, &bytes),
-            Effect::Handover(path) => host::set_property(HANDOVER, &path),
-            Effect::Publish(caller) => host::set_property(CALLER, &caller),
-            Effect::Reply(reply) => send(&reply),
-            Effect::Count(metric) => match &self.machine {
-                Machine::Downstream(_, it) => it.metrics.count(metric, it.access.policy()),
-                Machine::Unconfigured | Machine::Upstream(_) => Ok(()),
-            },
-            Effect::Log(level, line) => {
-                host::log(loudness(level), &line);
-                Ok(())
-            }
-        }
     }
 
     fn appetite(&self) -> Appetite {
         match &self.machine {
             Machine::Unconfigured => Appetite::Nothing,
             Machine::Downstream(exchange, ..) => exchange.appetite(),
-            Machine::Upstream(attempt) => attempt.appetite(),
+            Machine::Upstream(attempt, _) => attempt.appetite(),
         }
     }
 
@@ -238,12 +225,21 @@ impl State {
         match &self.machine {
             Machine::Unconfigured => Action::Continue,
             Machine::Downstream(exchange, ..) => action(exchange.flow()),
-            Machine::Upstream(attempt) => action(attempt.flow()),
+            Machine::Upstream(attempt, _) => action(attempt.flow()),
         }
     }
 }
 
 impl Context for Stream {
+    /// In a cluster's filter chain there is no log (H13): this is the end of an attempt.
+    fn on_done(&mut self) -> bool {
+        self.act(|state| match state.machine {
+            Machine::Upstream(..) => state.over(),
+            Machine::Unconfigured | Machine::Downstream(..) => Action::Continue,
+        });
+        true
+    }
+
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
         self.act(|state| {
             state.called(token, headers, body);
@@ -287,8 +283,8 @@ impl HttpContext for Stream {
 
     fn on_log(&mut self) {
         self.act(|state| match state.machine {
-            Machine::Downstream(..) => state.give(Event::Over, 0),
-            Machine::Unconfigured | Machine::Upstream(_) => Action::Continue,
+            Machine::Downstream(..) => state.over(),
+            Machine::Unconfigured | Machine::Upstream(..) => Action::Continue,
         });
     }
 }
@@ -309,40 +305,69 @@ impl State {
         }
         match self.appetite() {
             Appetite::RequestBody | Appetite::Keys { .. } => self.give(Event::RequestGrew(bytes as u64), 0),
-            Appetite::Nothing | Appetite::ResponseBody | Appetite::Chunks => self.standing(),
+            Appetite::Nothing | Appetite::ResponseBody | Appetite::Beginning | Appetite::Chunks => {
+                self.standing()
+            }
         }
     }
 
     fn response_headers(&mut self, end: bool) -> Action {
-        if !matches!(self.machine, Machine::Downstream(..)) {
-            return Action::Continue;
-        }
-        let pairs = match host::header_pairs(Map::Response) {
+        self.answering = true;
+        let pairs = match &self.machine {
+            Machine::Unconfigured => return Action::Continue,
+            Machine::Upstream(attempt, _) if !attempt.reads_answers() => return self.status_only(end),
+            Machine::Downstream(..) | Machine::Upstream(..) => host::header_pairs(Map::Response),
+        };
+        let pairs = match pairs {
             Ok(pairs) => pairs,
             Err(error) => return fail(&error),
         };
         let headers = Headers::new(host::parse_pairs(&pairs));
-        self.answering = true;
         self.answer_sized = headers.has("content-length");
+        let downstream = matches!(self.machine, Machine::Downstream(..));
         // The host's own answers are errors: only for these is it worth asking who speaks (H9).
         let failed = headers.get(":status").is_none_or(|status| status >= "400");
-        let details = if failed { host::property(&["response", "code_details"]) } else { None };
+        let details = if failed && downstream { details() } else { None };
         let local = details.as_deref().filter(|details| *details != "via_upstream");
-        self.give(Event::Response(Answer { headers: &headers, local, end }), 0)
+        let cluster = if downstream { host::property(&["xds", "cluster_name"]) } else { None };
+        let attempts = if downstream { attempts() } else { 1 };
+        let cluster = cluster.as_deref();
+        let answer = Answer { headers: &headers, local, end, now: now(), attempts, cluster };
+        self.give(Event::Response(answer), 0)
+    }
+
+    /// An answer of which nothing but the status matters.
+    fn status_only(&mut self, end: bool) -> Action {
+        let status = host::header(Map::Response, ":status").unwrap_or_default();
+        let headers = Headers::new(vec![(":status", status.as_bytes())]);
+        let answer = Answer { headers: &headers, local: None, end, now: now(), attempts: 1, cluster: None };
+        self.give(Event::Response(answer), 0)
     }
 
     fn response_body(&mut self, bytes: usize, end: bool) -> Action {
+        self.answer_bytes = bytes;
         match self.appetite() {
             Appetite::Chunks => match host::buffer(Buffer::ResponseBody, bytes) {
                 Ok(chunk) => self.give(Event::Chunk { bytes: &chunk, end }, bytes),
                 Err(error) => fail(&error),
             },
-            Appetite::ResponseBody => {
-                self.answer_bytes = bytes;
-                if end { self.response_complete() } else { self.give(Event::ResponseGrew(bytes as u64), 0) }
-            }
+            Appetite::ResponseBody if end => self.response_complete(),
+            Appetite::ResponseBody => self.give(Event::ResponseGrew(bytes as u64), 0),
+            Appetite::Beginning => self.beginning(end),
             Appetite::Nothing | Appetite::Keys { .. } | Appetite::RequestBody => self.standing(),
         }
+    }
+
+    fn beginning(&mut self, end: bool) -> Action {
+        match host::buffer(Buffer::ResponseBody, self.answer_bytes) {
+            Ok(bytes) => self.give(Event::Beginning { bytes: &bytes, end, now: now() }, 0),
+            Err(error) => fail(&error),
+        }
+    }
+
+    fn over(&mut self) -> Action {
+        let client_left = details().is_some_and(|it| it.starts_with("downstream"));
+        self.give(Event::Over(End { now: now(), client_left }), 0)
     }
 
     fn response_complete(&mut self) -> Action {
@@ -351,31 +376,32 @@ impl State {
                 Ok(body) => self.give(Event::ResponseBody(body), 0),
                 Err(error) => fail(&error),
             },
+            Appetite::Beginning => self.beginning(true),
             Appetite::Chunks => self.give(Event::Chunk { bytes: &[], end: true }, 0),
             Appetite::Nothing | Appetite::Keys { .. } | Appetite::RequestBody => self.standing(),
         }
     }
 }
 
-/// Changes a body that the host holds, of so many bytes, and says how long it is then. The `content-length` is told among
-/// these headers, if it has one (H3).
-fn edit(buffer: Buffer, edits: &Edits, bytes: usize, sized: Option<Map>) -> host::Result<usize> {
-    if edits.is_empty() {
-        return Ok(bytes);
-    }
-    let head = host::buffer(buffer, edits.reach())?;
-    host::replace_head(buffer, edits.reach(), &edits.rewrite(&head))?;
-    let bytes = bytes.saturating_add_signed(edits.growth());
-    if let Some(map) = sized {
-        host::set_header(map, "content-length", &bytes.to_string())?;
-    }
-    Ok(bytes)
+/// Why the answer is what it is (H9).
+fn details() -> Option<String> {
+    host::property(&["response", "code_details"])
 }
 
-/// Asks somebody; gives the token of the call, or nothing where there is nobody to ask.
-fn ask(call: &CallOut) -> Option<u32> {
-    let headers = call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    hostcalls::dispatch_http_call(&call.cluster, headers, Some(&call.body), Vec::new(), call.timeout).ok()
+/// How many attempts the host has made so far (H18); 1 where it does not say.
+fn attempts() -> u32 {
+    let count = host::number_property(&["upstream", "request_attempt_count"]);
+    count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1).max(1)
+}
+
+/// The time; a host that has none gives the beginning of time, before which nothing happens.
+fn now() -> Duration {
+    host::now().unwrap_or_default()
+}
+
+/// A number that nobody foresees. The hashing of the standard library is seeded by the host's randomness.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn action(flow: Flow) -> Action {
@@ -383,20 +409,6 @@ fn action(flow: Flow) -> Action {
         Flow::Hold => Action::Pause,
         Flow::Pass => Action::Continue,
     }
-}
-
-/// How loud the host is to say it.
-pub fn loudness(level: Level) -> host::Level {
-    match level {
-        Level::Info => host::Level::Info,
-        Level::Warn => host::Level::Warn,
-    }
-}
-
-fn send(reply: &Reply) -> host::Result<()> {
-    let own = reply.headers();
-    let headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    host::reply(reply.status, reply.reason.code(), &headers, &reply.body())
 }
 
 /// A host call has failed where it must not: this one request ends, closed.

@@ -1,0 +1,248 @@
+//! What is counted: series of the host's, by the names and labels that it keeps them under.
+
+use policy::failover::Backend;
+use policy::guard::Mode;
+use policy::{Gateway, Route, Target};
+
+use crate::reply::Outcome;
+
+/// A series to count in. Its labels come from the configuration and from enums, never from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Requests that are over.
+    Requests {
+        /// Index into [`Gateway::routes`].
+        route: Option<usize>,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Prompts and answers in which a guard has found something, once for each of its rules.
+    Guard {
+        /// Index into [`Gateway::routes`].
+        route: usize,
+        /// Where it was found.
+        side: Side,
+        /// Who found it.
+        finder: Finder,
+        /// What became of it.
+        action: Action,
+    },
+    /// Attempts at a target.
+    Attempts {
+        /// Who was asked.
+        target: Asked,
+        /// How it ended.
+        outcome: AttemptOutcome,
+    },
+    /// Milliseconds from the beginning of an attempt to that of its answer; a stream begins with its first event.
+    FirstByte,
+    /// Requests that have left a target alone because it is in trouble.
+    Skipped {
+        /// Index into [`Gateway::routes`].
+        route: usize,
+        /// Index into the backends of the route.
+        backend: usize,
+    },
+}
+
+/// Who was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Asked {
+    /// The one target that this instance of the module writes for.
+    Own,
+    /// Somebody behind a route, by a call.
+    Backend {
+        /// Index into [`Gateway::routes`].
+        route: usize,
+        /// Index into the backends of the route.
+        backend: usize,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttemptOutcome {
+    /// The provider answered.
+    Ok,
+    /// It said that there is too much to do (429).
+    RateLimited,
+    /// It refused the request: any other status from 400 to 499.
+    Refused,
+    /// It failed: a status from 500 to 599.
+    Failed,
+    /// It began a stream with an error.
+    ErrorEvent,
+    /// It gave no answer, or not in time.
+    NoAnswer,
+    /// The client left before there was one.
+    Abandoned,
+}
+
+/// What a guard looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Prompts.
+    Request,
+    /// Answers.
+    Response,
+}
+
+/// Who finds something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Finder {
+    /// A rule of the policy, by its index.
+    Rule(usize),
+    /// A webhook.
+    Webhook,
+    /// OpenAI's moderation.
+    Moderation,
+}
+
+/// What becomes of what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Something else stood in its place.
+    Mask,
+    /// The request, or the answer, went no further.
+    Reject,
+    /// It passed, and was only counted.
+    Monitor,
+}
+
+/// By whose configuration metrics get their labels.
+#[derive(Debug, Clone, Copy)]
+pub enum Names<'a> {
+    /// That of the listener's filter.
+    Gateway(&'a Gateway),
+    /// That of a cluster's.
+    Target(&'a Target),
+}
+
+impl<'a> Names<'a> {
+    fn route(self, index: usize) -> Option<&'a Route> {
+        match self {
+            Names::Gateway(gateway) => gateway.routes.get(index),
+            Names::Target(_) => None,
+        }
+    }
+
+    fn target(self, asked: Asked) -> &'a str {
+        match (self, asked) {
+            (Names::Target(target), _) => &target.name,
+            (Names::Gateway(_), Asked::Own) => "none",
+            (Names::Gateway(_), Asked::Backend { route, backend }) => {
+                let backend = self.route(route).and_then(|route| route.backends.get(backend));
+                backend.map_or("none", Backend::name)
+            }
+        }
+    }
+}
+
+impl AttemptOutcome {
+    /// How an attempt ended whose answer has this status.
+    pub fn of(status: u16) -> AttemptOutcome {
+        match status {
+            429 => AttemptOutcome::RateLimited,
+            400..500 => AttemptOutcome::Refused,
+            500.. => AttemptOutcome::Failed,
+            _ => AttemptOutcome::Ok,
+        }
+    }
+
+    /// The label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            AttemptOutcome::Ok => "ok",
+            AttemptOutcome::RateLimited => "rate_limited",
+            AttemptOutcome::Refused => "refused",
+            AttemptOutcome::Failed => "failed",
+            AttemptOutcome::ErrorEvent => "error_event",
+            AttemptOutcome::NoAnswer => "no_answer",
+            AttemptOutcome::Abandoned => "abandoned",
+        }
+    }
+}
+
+impl Metric {
+    /// The name under which the host keeps the series: labels follow as `;name=value`.
+    pub fn series(self, names: Names<'_>) -> String {
+        match self {
+            Metric::Attempts { target, outcome } => {
+                let target = label(names.target(target));
+                format!("turnpike_attempts_total;target={target};outcome={}", outcome.name())
+            }
+            Metric::FirstByte => {
+                format!("turnpike_time_to_first_byte_ms;target={}", label(names.target(Asked::Own)))
+            }
+            Metric::Skipped { route, backend } => {
+                let target = label(names.target(Asked::Backend { route, backend }));
+                let route = names.route(route).map_or("none", |it| &it.name);
+                format!("turnpike_skipped_total;route={};target={target}", label(route))
+            }
+            Metric::Requests { route, outcome } => {
+                let route = route.and_then(|i| names.route(i)).map_or("none", |route| &route.name);
+                format!("turnpike_requests_total;route={};reason={}", label(route), outcome.code())
+            }
+            Metric::Guard { route, side, finder, action } => {
+                let route = names.route(route);
+                let (name, rule) = (route.map_or("none", |it| &it.name), finder.name(side, route));
+                let (side, action) = (side.name(), action.name());
+                format!(
+                    "turnpike_guard_total;route={};side={side};rule={};action={action}",
+                    label(name),
+                    label(rule)
+                )
+            }
+        }
+    }
+}
+
+/// `;` separates labels in the host's name for a series.
+fn label(value: &str) -> String {
+    value.replace(';', "_")
+}
+
+impl Side {
+    /// The label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Request => "request",
+            Side::Response => "response",
+        }
+    }
+}
+
+impl Action {
+    /// What becomes of what a policy's patterns find.
+    pub fn of(mode: Mode, action: policy::guard::Action) -> Action {
+        match (mode, action) {
+            (Mode::Monitor, _) => Action::Monitor,
+            (Mode::Enforce, policy::guard::Action::Mask) => Action::Mask,
+            (Mode::Enforce, policy::guard::Action::Reject) => Action::Reject,
+        }
+    }
+
+    /// The label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Mask => "mask",
+            Action::Reject => "reject",
+            Action::Monitor => "monitor",
+        }
+    }
+}
+
+impl Finder {
+    /// The name that the policy of a route gives it.
+    pub fn name(self, side: Side, route: Option<&Route>) -> &str {
+        let patterns = route.and_then(|route| match side {
+            Side::Request => route.guard.request.as_ref()?.patterns.as_ref(),
+            Side::Response => route.guard.response.as_ref()?.patterns.as_ref(),
+        });
+        match self {
+            Finder::Rule(rule) => patterns.map_or("", |it| it.name(rule)),
+            Finder::Webhook => "webhook",
+            Finder::Moderation => "moderation",
+        }
+    }
+}
