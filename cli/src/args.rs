@@ -232,6 +232,12 @@ pub struct Mock {
     /// The status of every answer
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..600))]
     pub status: u16,
+    /// How many requests meet with that status, with a delay or with hanging up; all others are answered well
+    #[arg(long, value_name = "N")]
+    pub times: Option<u64>,
+    /// Hang up instead of answering
+    #[arg(long)]
+    pub hang_up: bool,
     /// What a model says; by default it repeats the question
     #[arg(long)]
     pub text: Option<String>,

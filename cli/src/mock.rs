@@ -35,6 +35,8 @@ fn script(args: &args::Mock) -> Result<Script, Failure> {
     };
     Ok(Script {
         status: args.status,
+        times: args.times,
+        hang_up: args.hang_up,
         headers: args.headers.iter().map(header).collect::<Result<_, _>>()?,
         text: args.text.clone(),
         page: None,

@@ -43,9 +43,16 @@ fn stat_name(name: &str) -> String {
     name.replace(['/', '.', ':'], "_")
 }
 
-/// The file that holds a target's key, below the configuration's folder.
+/// The file that holds a target's key, below the configuration's folder. The name of a model may be any text: what is not
+/// fit for a file's name is written as `%` and its bytes, so that no two targets have one file. Neither a namespace nor
+/// `moderation` has a dot in it.
 pub fn key_file(target: &Target) -> String {
-    format!("keys/{}.yaml", target.name.replace('/', "."))
+    let (namespace, name) = target.name.split_once('/').unwrap_or(("", &target.name));
+    let fit = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    format!("keys/{namespace}.{}.yaml", name.bytes().map(fit).collect::<String>())
 }
 
 fn cluster(target: &Target, settings: &Settings) -> Value {

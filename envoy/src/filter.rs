@@ -11,7 +11,7 @@ pub fn downstream(plan: &Plan) -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
         "name": "turnpike",
-        "typed_config": wasm("turnpike", "turnpike", &plan.downstream()),
+        "typed_config": wasm("turnpike", "listener", &plan.downstream()),
     })
 }
 
@@ -24,13 +24,16 @@ pub fn upstream(target: &Target) -> Value {
     };
     // A VM of their own: a call of the listener's filter to this cluster runs this filter at once, in the middle of the
     // callback that makes the call, and no VM can be entered twice (H14).
-    let config = wasm("turnpike-upstream", "turnpike-upstream", &target.upstream(credential));
+    let config = wasm("turnpike-upstream", "cluster", &target.upstream(credential));
     json!({ "name": "turnpike", "typed_config": config })
 }
 
 /// A VM that dies is loaded again, and nothing passes without it: `FAIL_OPEN` would let every later request go
 /// unchecked. The body keeps coming while the headers are held, because the prompt decides about them (H1).
-fn wasm(name: &str, vm_id: &str, configuration: &written::Plugin) -> Value {
+///
+/// All VMs of one id share what they remember of providers in trouble; `place`, which is no news to the module, makes those
+/// of the listener and those of the clusters two.
+fn wasm(name: &str, place: &str, configuration: &written::Plugin) -> Value {
     // A configuration is made of texts and numbers: it always has a JSON form. As a text, because Envoy hands a Struct
     // to the module in protobuf's binary form.
     let value = serde_json::to_string_pretty(configuration).unwrap_or_default();
@@ -42,7 +45,8 @@ fn wasm(name: &str, vm_id: &str, configuration: &written::Plugin) -> Value {
             "failure_policy": "FAIL_RELOAD",
             "allow_on_headers_stop_iteration": true,
             "vm_config": {
-                "vm_id": vm_id,
+                "vm_id": "turnpike",
+                "configuration": { "@type": "type.googleapis.com/google.protobuf.StringValue", "value": place },
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": { "local": { "filename": format!("./{MODULE}") } },
             },

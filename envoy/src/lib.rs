@@ -5,6 +5,7 @@
 //! the same bytes wherever they go, and Envoy is started in their folder. Keys are in files that only the cluster's
 //! `credential_injector` reads: neither the module nor a config dump ever has them.
 
+mod chain;
 mod clusters;
 mod filter;
 mod listener;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Settings, address, watched};
+use crate::{Settings, address, chain, watched};
 
 /// Room for what belongs to a request beside its body, so that the module sees every body that it would take and
 /// refuses the rest itself. Bytes.
@@ -62,6 +62,7 @@ fn connection_manager() -> Value {
                     "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
                 },
             },
+            chain::filter(),
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
@@ -74,14 +75,14 @@ fn connection_manager() -> Value {
 }
 
 /// What Envoy says before the module has been asked, or when it cannot be, in the shape that SDKs show. The module's
-/// own answers are known by their header and stay as they are.
+/// own answers, and those of providers that it has asked itself, are known by their headers and stay as they are.
 fn local_replies() -> Value {
     let not_ours = json!({
         "extension_filter": {
             "name": "envoy.access_loggers.extension_filters.cel",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-                "expression": "!('x-turnpike-reason' in response.headers)",
+                "expression": "!('x-turnpike-reason' in response.headers) && !('x-turnpike-attempts' in response.headers)",
             },
         },
     });

@@ -60,10 +60,17 @@ fn keys_are_in_files_of_their_own_and_nowhere_else() {
 }
 
 #[test]
-fn the_key_of_moderation_is_in_a_file_like_all_others() {
+fn every_key_has_a_file_that_is_no_other_s() {
     let plan = plan(&read_files(&[folder("golden/everything.yaml")]).unwrap());
     let keys = render_keys(&plan);
     let names: Vec<&str> = keys.iter().map(|file| file.name.as_str()).collect();
-    assert_eq!(names, ["keys/ai.openai.yaml", "keys/moderation.ai.callers.yaml"]);
-    assert!(keys[1].text.contains("\"Bearer MODERATION_KEY-value\""));
+    let expected = [
+        "keys/ai.openai.yaml",
+        "keys/ai.many%3Agpt-4o.yaml",
+        "keys/ai.many%3Amistral.yaml",
+        "keys/moderation.ai%2Fcallers.yaml",
+        "keys/ai.many%3Agpt-4o-mini.yaml",
+    ];
+    assert_eq!(names, expected);
+    assert!(keys[3].text.contains("\"Bearer MODERATION_KEY-value\""));
 }

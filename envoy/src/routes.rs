@@ -1,10 +1,11 @@
 //! The routes: one virtual host for each host name, every route with the name that the module knows it by.
 
 use policy::PathMatch;
-use resources::{Backend, Entry, Plan, Route};
+use policy::written::NoAnswer;
+use resources::{Backend, Entry, Failover, Plan, Route};
 use serde_json::{Value, json};
 
-use crate::seconds;
+use crate::{chain, seconds};
 
 /// The route configuration.
 pub fn routes(plan: &Plan) -> Value {
@@ -48,7 +49,16 @@ fn covers(pattern: &str, host: &str) -> bool {
 }
 
 fn route(plan: &Plan, route: &Route, path: &PathMatch) -> Value {
-    json!({ "name": route.name, "match": path_match(path), "route": action(plan, route) })
+    let mut value = json!({ "name": route.name, "match": path_match(path), "route": action(plan, route) });
+    if let (Some(_), Some(fields)) = (failover(route), value.as_object_mut()) {
+        fields.insert("typed_per_filter_config".into(), json!({ chain::FILTER: chain::enabled() }));
+    }
+    value
+}
+
+/// The failover of a route that has any.
+fn failover(route: &Route) -> Option<&Failover> {
+    route.failover.as_ref().filter(|_| route.attempts() > 1)
 }
 
 fn path_match(path: &PathMatch) -> Value {
@@ -65,6 +75,13 @@ fn path_match(path: &PathMatch) -> Value {
 fn action(plan: &Plan, route: &Route) -> Value {
     let name = |it: &Backend| plan.targets.get(it.target).map_or("", |target| &target.name);
     let timeout = route.timeout.map_or("0s".to_owned(), seconds);
+    if let Some(failover) = failover(route) {
+        return json!({
+            "timeout": timeout,
+            "retry_policy": retry_policy(failover, route.attempts()),
+            "inline_cluster_specifier_plugin": { "extension": chain::specifier(plan, route) },
+        });
+    }
     match route.backends.as_slice() {
         [only] => json!({ "cluster": name(only), "timeout": timeout }),
         several => {
@@ -72,4 +89,38 @@ fn action(plan: &Plan, route: &Route) -> Value {
             json!({ "weighted_clusters": { "clusters": clusters.collect::<Vec<_>>() }, "timeout": timeout })
         }
     }
+}
+
+/// The failures after which Envoy goes on to the next of the chain, and how. How often follows from the chain of each
+/// request; what is written here is for one without.
+fn retry_policy(failover: &Failover, attempts: u32) -> Value {
+    let on = &failover.written.on;
+    let mut names = Vec::new();
+    if !on.statuses.is_empty() {
+        names.push("retriable-status-codes");
+    }
+    if on.server_errors {
+        names.push("5xx");
+    }
+    match on.no_answer {
+        NoAnswer::Never => {}
+        NoAnswer::Connect => names.extend(["connect-failure", "refused-stream"]),
+        NoAnswer::Any => names.extend(["reset", "connect-failure", "refused-stream"]),
+    }
+    let (base, most) = failover.back_off;
+    let mut policy = json!({
+        "retry_on": names.join(","),
+        "num_retries": attempts.saturating_sub(1),
+        "refresh_cluster_on_retry": true,
+        "retry_back_off": { "base_interval": seconds(base), "max_interval": seconds(most) },
+    });
+    if let Some(fields) = policy.as_object_mut() {
+        if !on.statuses.is_empty() {
+            fields.insert("retriable_status_codes".into(), json!(on.statuses));
+        }
+        if let Some(timeout) = failover.first_byte_timeout {
+            fields.insert("per_try_timeout".into(), json!(seconds(timeout)));
+        }
+    }
+    policy
 }

@@ -61,7 +61,7 @@ fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
         listen: args.listen,
         admin: Some(args.admin),
         workers: args.workers.unwrap_or(processors),
-        filters: vec![Arc::new(plugin("turnpike", module, &plan.downstream(), Vec::new())?)],
+        filters: vec![Arc::new(plugin("turnpike", "listener", module, &plan.downstream(), Vec::new())?)],
         routes: plan.entries.iter().filter_map(|entry| route(plan, entry)).collect(),
         clusters: clusters.collect::<Result<_, _>>()?,
         stats_tags: stats_tags()?,
@@ -81,6 +81,7 @@ fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
 
 fn plugin(
     name: &str,
+    place: &str,
     module: &Module,
     configuration: &written::Plugin,
     env: Vec<(String, String)>,
@@ -88,10 +89,10 @@ fn plugin(
     Ok(Plugin {
         name: name.to_owned(),
         root_id: "turnpike".to_owned(),
-        vm_id: name.to_owned(),
+        vm_id: "turnpike".to_owned(),
         module: module.clone(),
         configuration: serde_json::to_vec(configuration).map_err(|error| error.to_string())?,
-        vm_configuration: Vec::new(),
+        vm_configuration: place.as_bytes().to_vec(),
         env,
         allow_on_headers_stop_iteration: true,
     })
@@ -121,7 +122,7 @@ fn cluster(target: &Target, module: &Module) -> Result<Cluster, Failure> {
         Key::Passthrough => (written::Credential::Passthrough, Vec::new()),
         Key::Absent | Key::Missing(_) => (written::Credential::None, Vec::new()),
     };
-    let filter = plugin("turnpike-upstream", module, &target.upstream(credential), env)?;
+    let filter = plugin("turnpike-upstream", "cluster", module, &target.upstream(credential), env)?;
     Ok(Cluster {
         name: target.name.clone(),
         endpoints: vec![Endpoint { host: target.host.clone(), port: target.port }],

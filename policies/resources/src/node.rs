@@ -198,6 +198,22 @@ impl<'d> Node<'d> {
         duration
     }
 
+    /// Takes the value as a duration in protobuf's JSON as well (`0.5s`), and `0` as none.
+    pub fn proto_duration(&self) -> Option<Duration> {
+        if self.yaml.data == YamlDataOwned::Value(ScalarOwned::Integer(0)) {
+            return Some(Duration::ZERO);
+        }
+        let text = self.text()?;
+        let seconds = || text.strip_suffix('s').filter(|it| it.contains('.'))?.parse::<f64>().ok();
+        let fraction = || seconds().and_then(|it| Duration::try_from_secs_f64(it).ok());
+        let duration =
+            if text == "0" { Some(Duration::ZERO) } else { parse_duration(&text).or_else(fraction) };
+        if duration.is_none() {
+            self.refuse(format!("`{text}` is no duration, expected one such as `10s`, `0.5s` or `500ms`"));
+        }
+        duration
+    }
+
     /// Says that another kind of value was expected. Shows none of it: it may be a secret.
     fn unexpected<T>(&self, expected: &str) -> Option<T> {
         let found = match &self.yaml.data {

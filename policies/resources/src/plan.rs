@@ -94,9 +94,10 @@ pub struct Entry {
 }
 
 /// A provider, its address and its key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Target {
-    /// `namespace/name` of the Upstream, or `moderation/namespace/name` of the RouteOption that asks it and no Upstream.
+    /// `namespace/name` of the Upstream, with `:model` where there are several targets of it, or
+    /// `moderation/namespace/name` of the RouteOption that asks it and no Upstream.
     pub name: String,
     /// Whose API it speaks.
     pub provider: Provider,
@@ -126,7 +127,7 @@ pub struct Tls {
 }
 
 /// How the gateway pays.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Key {
     /// The provider asks for nothing.
     Absent,
@@ -177,11 +178,10 @@ impl Route {
         self.backends.iter().filter_map(|it| plan.targets.get(it.target))
     }
 
-    /// How many attempts a request has at most, the first included.
+    /// How many attempts a request has at most, the first included; without a bound, one at each backend.
     pub fn attempts(&self) -> u32 {
         let backends = u32::try_from(self.backends.len()).unwrap_or(u32::MAX);
-        let allowed = self.failover.as_ref().map_or(1, |it| it.written.attempts.unwrap_or(backends));
-        allowed.min(backends).max(1)
+        self.failover.as_ref().map_or(1, |it| it.written.attempts.unwrap_or(backends)).max(1)
     }
 
     fn written_backends(&self, plan: &Plan) -> Vec<written::Backend> {

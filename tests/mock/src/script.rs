@@ -7,6 +7,10 @@ use std::time::Duration;
 pub struct Script {
     /// The status of every answer. Other than 200, the body is an error in OpenAI's shape.
     pub status: u16,
+    /// How many requests meet with the trouble that the script makes, status, delay, hanging up and all; absent, every one.
+    pub times: Option<u64>,
+    /// Hangs up instead of answering.
+    pub hang_up: bool,
     /// Headers of every answer beside its own.
     pub headers: Vec<(String, String)>,
     /// The text that a model answers with; absent, it repeats the question.
@@ -53,6 +57,8 @@ impl Default for Script {
     fn default() -> Script {
         Script {
             status: 200,
+            times: None,
+            hang_up: false,
             headers: Vec::new(),
             text: None,
             echo: false,

@@ -1,6 +1,5 @@
 //! The server of a mock provider: a thread of its own, stopped when it is dropped.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
@@ -58,6 +57,8 @@ struct Shared {
     script: Mutex<Script>,
     requests: Mutex<Vec<Recorded>>,
     numbers: AtomicU64,
+    /// Requests since the script began.
+    played: AtomicU64,
     abandoned: AtomicU64,
     listener: Option<Listener>,
 }
@@ -126,6 +127,7 @@ impl Mock {
     /// Does something else from now on.
     pub fn play(&self, script: Script) {
         *lock(&self.shared.script) = script;
+        self.shared.played.store(0, Ordering::Relaxed);
     }
 
     fn launch(
@@ -142,6 +144,7 @@ impl Mock {
             script: Mutex::new(script),
             requests: Mutex::default(),
             numbers: AtomicU64::new(1),
+            played: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             listener,
         });
@@ -207,7 +210,8 @@ async fn serve(
 
 type Body = StreamBody<Pin<Box<dyn Stream<Item = io::Result<http_body::Frame<Bytes>>> + Send>>>;
 
-async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+/// Answers, or hangs up.
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -221,7 +225,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         body,
         version: format!("{:?}", head.version),
     };
-    let script = lock(&shared.script).clone();
+    let script = current(&shared);
     let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
     let response = respond(&recorded, &script, number, &shared);
     match &shared.listener {
@@ -231,7 +235,19 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     if !script.delay.is_zero() {
         tokio::time::sleep(script.delay).await;
     }
-    Ok(response)
+    if script.hang_up { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(response) }
+}
+
+/// What is played for the next request.
+fn current(shared: &Shared) -> Script {
+    let script = lock(&shared.script).clone();
+    let played = shared.played.fetch_add(1, Ordering::Relaxed);
+    match script.times {
+        Some(times) if played >= times => {
+            Script { text: script.text, chunks: script.chunks, ..Script::default() }
+        }
+        Some(_) | None => script,
+    }
 }
 
 fn respond(recorded: &Recorded, script: &Script, number: u64, shared: &Arc<Shared>) -> Response<Body> {

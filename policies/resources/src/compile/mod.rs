@@ -2,6 +2,7 @@
 
 mod access;
 mod attached;
+mod failover;
 mod guard;
 mod targets;
 
@@ -14,8 +15,9 @@ use crate::kinds::gateway::Gateway;
 use crate::kinds::http_route::{BackendRef, HttpRoute, ParentRef};
 use crate::kinds::prompt_guard::PromptGuard;
 use crate::kinds::{Id, Resource, Spec};
-use crate::plan::{Backend, Entry, Plan, Route, Target};
+use crate::plan::{Entry, Plan, Route};
 use crate::problem::{Place, Report, Severity, did_you_mean};
+use targets::Offer;
 
 /// Looks up an environment variable.
 pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -30,11 +32,12 @@ struct Compiler<'c> {
 /// Makes a plan of resources.
 pub fn compile(resources: Vec<Resource>, env: Env<'_>, report: &Report) -> Plan {
     let compiler = Compiler { resources: latest(resources, report), report, env };
-    let mut plan = Plan { targets: compiler.targets(), services: compiler.services(), ..Plan::default() };
+    let (targets, offers) = compiler.targets();
+    let mut plan = Plan { targets, services: compiler.services(), ..Plan::default() };
     compiler.check_options();
     for resource in &compiler.resources {
         if let Spec::HttpRoute(route) = &resource.spec {
-            compiler.route(&resource.id, &resource.place, route, &mut plan);
+            compiler.route(&resource.id, &resource.place, route, &offers, &mut plan);
         }
     }
     plan.entries.sort_by_key(|entry| precedence(entry.host.as_deref(), &entry.path));
@@ -100,7 +103,7 @@ fn precedence(host: Option<&str>, path: &PathMatch) -> (u8, Reverse<usize>, u8, 
 }
 
 impl Compiler<'_> {
-    fn route(&self, id: &Id, place: &Place, route: &HttpRoute, plan: &mut Plan) {
+    fn route(&self, id: &Id, place: &Place, route: &HttpRoute, offers: &[Offer], plan: &mut Plan) {
         let Some(hosts) = self.hosts(id, place, route) else { return };
         let options = self.virtual_host(place, &self.listeners(id, route));
         for (number, rule) in route.rules.iter().enumerate() {
@@ -118,16 +121,16 @@ impl Compiler<'_> {
             matches.sort_by_key(|(host, path)| precedence(host.as_deref(), path));
             let entries = matches.iter().cloned();
             plan.entries.extend(entries.map(|(host, path)| Entry { host, path, route: index }));
-            let backends = rule.backends.iter().filter_map(|it| {
-                Some(Backend { target: self.backend(id, it, &plan.targets)?, weight: it.weight, priority: 0 })
-            });
-            let backends: Vec<Backend> = backends.filter(|it| it.weight > 0).collect();
             let own = self.route_options(id, rule);
             let access::Access { jwt, rbac } = self.access(&own, &options, plan);
+            let named = rule.backends.iter().filter_map(|it| Some((self.offer(id, it, offers)?, it.weight)));
+            let named: Vec<(&Offer, u32)> = named.filter(|(_, weight)| *weight > 0).collect();
+            let retries = own.retries.as_ref().or(options.retries.as_ref());
+            let (backends, failover) = self.chain(&named, own.ai.as_ref(), retries, offers, plan);
             let guard = own.ai.as_ref().and_then(|it| self.guard(it, plan));
             let enrich = own.ai.map(|it| it.value.enrich).filter(|it| *it != Enrich::default());
-            let (rewrite, timeout) = (rule.rewrite.clone(), rule.timeout);
-            let failover = None;
+            let timeout = own.timeout.map_or(rule.timeout, |it| it.value);
+            let rewrite = rule.rewrite.clone();
             plan.routes.push(Route {
                 name,
                 matches,
@@ -206,11 +209,11 @@ impl Compiler<'_> {
         found.map(|(_, gateway)| *gateway)
     }
 
-    fn backend(&self, id: &Id, backend: &BackendRef, targets: &[Target]) -> Option<usize> {
+    fn offer<'o>(&self, id: &Id, backend: &BackendRef, offers: &'o [Offer]) -> Option<&'o Offer> {
         let name = format!("{}/{}", backend.namespace.as_ref().unwrap_or(&id.namespace), backend.name);
-        let found = targets.iter().position(|target| target.name == name);
+        let found = offers.iter().find(|offer| offer.name == name);
         if found.is_none() {
-            let hint = did_you_mean(&name, targets.iter().map(|target| target.name.as_str()));
+            let hint = did_you_mean(&name, offers.iter().map(|offer| offer.name.as_str()));
             let what = format!("there is no Upstream {name} with a model{hint}");
             self.report.add(Severity::Error, &backend.place, &backend.path, what);
         }

@@ -4,19 +4,45 @@ use policy::{Provider, Secret};
 
 use super::Compiler;
 use crate::kinds::secret::{self, KeyText};
-use crate::kinds::upstream::{Ai, AuthToken, Static, Upstream, authority};
+use crate::kinds::upstream::{Ai, AuthToken, Pooled, Static, Upstream, authority};
 use crate::kinds::{Id, Resource, Spec};
 use crate::plan::{Key, Service, Target, Tls};
 use crate::problem::{Place, Problem, Severity};
 
+/// What an Upstream offers: targets of the plan and their shares, by priority. No pool is empty.
+#[derive(Debug, Clone)]
+pub(super) struct Offer {
+    /// `namespace/name` of the Upstream.
+    pub name: String,
+    /// The first is asked first.
+    pub pools: Vec<Vec<(usize, u32)>>,
+}
+
 impl Compiler<'_> {
-    /// The providers.
-    pub(super) fn targets(&self) -> Vec<Target> {
-        let target = |resource: &Resource| match &resource.spec {
-            Spec::Upstream(Upstream::Ai(ai)) => Some(self.target(&resource.id, &resource.place, ai)),
-            _ => None,
-        };
-        self.resources.iter().filter_map(target).collect()
+    /// The providers, and which of them each Upstream offers.
+    pub(super) fn targets(&self) -> (Vec<Target>, Vec<Offer>) {
+        let (mut targets, mut offers) = (Vec::new(), Vec::new());
+        for Resource { id, place, spec } in &self.resources {
+            let name = format!("{}/{}", id.namespace, id.name);
+            let pools = match spec {
+                Spec::Upstream(Upstream::Ai(ai)) => {
+                    targets.push(self.target(name.clone(), ai, (place, "spec.ai")));
+                    vec![vec![(targets.len() - 1, 1)]]
+                }
+                Spec::Upstream(Upstream::Multi(pools)) => {
+                    let mut member = |it: &Pooled| {
+                        let wanted = it.ai.model.as_deref().unwrap_or(it.ai.provider.name());
+                        let name = free(&targets, &name, wanted);
+                        targets.push(self.target(name, &it.ai, (&it.place, &it.path)));
+                        (targets.len() - 1, it.weight)
+                    };
+                    pools.iter().map(|pool| pool.iter().map(&mut member).collect()).collect()
+                }
+                _ => continue,
+            };
+            offers.push(Offer { name, pools });
+        }
+        (targets, offers)
     }
 
     /// What the gateway itself asks.
@@ -28,35 +54,25 @@ impl Compiler<'_> {
         self.resources.iter().filter_map(service).collect()
     }
 
-    fn target(&self, id: &Id, place: &Place, ai: &Ai) -> Target {
+    fn target(&self, name: String, ai: &Ai, (place, field): (&Place, &str)) -> Target {
         let public = ai.provider.default_host();
         let (host, port) = match &ai.host {
             Some(custom) => (custom.host.clone(), custom.port.unwrap_or(443)),
             None => (public.to_owned(), 443),
         };
         let hostname = ai.host.as_ref().and_then(|custom| custom.hostname.clone());
-        let name = hostname.clone().unwrap_or_else(|| host.clone());
+        let asked = hostname.clone().unwrap_or_else(|| host.clone());
         let tls = (port == 443 || ai.tls.is_some()).then(|| Tls {
-            name: ai.tls.as_ref().and_then(|tls| tls.sni.clone()).unwrap_or_else(|| name.clone()),
+            name: ai.tls.as_ref().and_then(|tls| tls.sni.clone()).unwrap_or(asked),
             ca_file: ai.tls.as_ref().and_then(|tls| tls.root_ca.clone()),
         });
         let authority = hostname.unwrap_or_else(|| authority(&host, port, tls.is_some()));
         let key = match &ai.token {
             None => Key::Absent,
-            Some(token) => self.key(token, ai.provider, (place, "spec.ai")),
+            Some(token) => self.key(token, ai.provider, (place, field)),
         };
         let path = ai.host.as_ref().and_then(|custom| custom.path.clone());
-        Target {
-            name: format!("{}/{}", id.namespace, id.name),
-            provider: ai.provider,
-            host,
-            port,
-            authority,
-            tls,
-            model: ai.model.clone(),
-            key,
-            path,
-        }
+        Target { name, provider: ai.provider, host, port, authority, tls, model: ai.model.clone(), key, path }
     }
 
     /// A key as it is written at a place.
@@ -118,6 +134,18 @@ impl Compiler<'_> {
             key => Key::Known(Secret::new(key.to_owned())),
         }
     }
+}
+
+/// A name for a target of an Upstream that no other has: hosts know clusters by it, and it stands in lists.
+pub(super) fn free(targets: &[Target], upstream: &str, wanted: &str) -> String {
+    let plain: String =
+        wanted.chars().map(|c| if c == ',' || c == ';' || c.is_control() { '_' } else { c }).collect();
+    let numbered = (1..).map(|n| match n {
+        1 => format!("{upstream}:{plain}"),
+        n => format!("{upstream}:{plain}#{n}"),
+    });
+    let mut free = numbered.filter(|name| !targets.iter().any(|it| it.name == *name));
+    free.next().unwrap_or_default()
 }
 
 fn service(id: &Id, it: &Static) -> Service {

@@ -3,6 +3,7 @@
 use policy::written::{DefaultField, Enrich, Json, Message};
 
 use super::Id;
+use super::failover::{self, Failover};
 use super::prompt_guard::{self, PromptGuard};
 use crate::node::{Node, Unknown};
 use crate::problem::Severity;
@@ -14,15 +15,21 @@ pub struct Ai {
     pub enrich: Enrich,
     /// What prompts and answers may say.
     pub guard: Option<PromptGuard>,
+    /// Models that are asked when the route's own fails, one after the other.
+    pub backup_models: Vec<String>,
+    /// What else is done when a model fails.
+    pub failover: Option<Failover>,
 }
 
 /// Fields that this version cannot do. To skip one would be to drop a rule.
-const NOT_YET: [&str; 3] = ["rag", "semanticCache", "backupModels"];
+const NOT_YET: [&str; 2] = ["rag", "semanticCache"];
 
-/// Reads `{promptEnrichment, promptGuard, defaults, routeType}` of a resource.
+/// Reads `{promptEnrichment, promptGuard, defaults, backupModels, failover, routeType}` of a resource.
 pub fn read(node: &Node<'_>, id: &Id) -> Option<Ai> {
     let object = node.object()?;
     let guard = object.get("promptGuard").map_or(Some(None), |it| prompt_guard::read(&it, id).map(Some));
+    let backup_models = object.get("backupModels").map_or(Some(Vec::new()), |it| it.texts());
+    let failover = object.get("failover").map_or(Some(None), |it| failover::read(&it).map(Some));
     let mut enrich = Enrich::default();
     if let Some(enrichment) = object.get("promptEnrichment") {
         let enrichment = enrichment.object()?;
@@ -45,7 +52,7 @@ pub fn read(node: &Node<'_>, id: &Id) -> Option<Ai> {
         }
     }
     object.finish(Unknown::Refuse);
-    Some(Ai { enrich, guard: guard? })
+    Some(Ai { enrich, guard: guard?, backup_models: backup_models?, failover: failover? })
 }
 
 fn messages(node: &Node<'_>) -> Option<Vec<Message>> {

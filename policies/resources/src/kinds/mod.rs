@@ -1,12 +1,14 @@
 //! The kinds that are read, each as it is written: defaults filled in, references not yet followed.
 
 pub mod ai;
+pub mod failover;
 pub mod gateway;
 pub mod http_route;
 pub mod jwt;
 pub mod options;
 pub mod prompt_guard;
 pub mod rbac;
+pub mod retries;
 pub mod secret;
 pub mod settings;
 pub mod upstream;

@@ -1,10 +1,13 @@
 //! `VirtualHostOption` and `RouteOption` (gateway.solo.io/v1): policies that hang on gateways and routes.
 
+use std::time::Duration;
+
 use super::Id;
 use super::ai::{self, Ai};
 use super::jwt::{self, Staged, Switch};
 use super::prompt_guard::PromptGuard;
 use super::rbac::{self, Rbac};
+use super::retries::{self, Retries};
 use crate::node::{Node, Object, Unknown};
 use crate::problem::{Place, Report, Severity};
 
@@ -44,6 +47,10 @@ pub struct Options {
     pub rbac: Option<Written<Rbac>>,
     /// What is done to prompts and answers.
     pub ai: Option<Written<Ai>>,
+    /// What is done when an attempt fails; nothing, where it says so.
+    pub retries: Option<Written<Option<Retries>>>,
+    /// How long the whole answer of a route may take; as long as it takes, if that is what it says.
+    pub timeout: Option<Written<Option<Duration>>>,
 }
 
 /// Something, and where it is written.
@@ -138,6 +145,14 @@ fn options(node: &Node<'_>, what: For, id: &Id) -> Option<Options> {
                 let value = ai::read(&value, id)?;
                 once(&mut options.ai, Written { value, field: "options.ai", place, owner }, node);
             }
+            ("retries", _) => {
+                let value = retries::read(&value)?;
+                once(&mut options.retries, Written { value, field: "options.retries", place, owner }, node);
+            }
+            ("timeout", For::Route) => {
+                let value = Some(value.proto_duration()?).filter(|it| !it.is_zero());
+                once(&mut options.timeout, Written { value, field: "options.timeout", place, owner }, node);
+            }
             (harmless, _) if HARMLESS.contains(&harmless) => {
                 value.say(Severity::Note, "changes nothing of what passes, and is skipped");
             }
@@ -168,6 +183,8 @@ impl Options {
         fill(&mut self.switch, others.switch.as_ref(), report, |_, _| None);
         fill(&mut self.rbac, others.rbac.as_ref(), report, |_, _| None);
         fill(&mut self.ai, others.ai.as_ref(), report, unguarded);
+        fill(&mut self.retries, others.retries.as_ref(), report, |_, _| None);
+        fill(&mut self.timeout, others.timeout.as_ref(), report, |_, _| None);
     }
 }
 

@@ -13,6 +13,8 @@ use crate::problem::{Place, Severity, did_you_mean};
 pub enum Upstream {
     /// A provider: what `spec.ai` says.
     Ai(Box<Ai>),
+    /// Several providers, by priority: what `spec.ai.multi` says. No pool is empty.
+    Multi(Vec<Vec<Pooled>>),
     /// A service: what `spec.static` says.
     Static(Static),
     /// None of ours.
@@ -41,6 +43,19 @@ pub struct Ai {
     pub model: Option<String>,
     /// How the connection is protected, beyond what follows from the port.
     pub tls: Option<SslConfig>,
+}
+
+/// One of several providers of a priority.
+#[derive(Debug)]
+pub struct Pooled {
+    /// Itself.
+    pub ai: Ai,
+    /// Its share. At least 1.
+    pub weight: u32,
+    /// Where it is written.
+    pub place: Place,
+    /// The path of the field.
+    pub path: String,
 }
 
 /// How the gateway pays.
@@ -77,7 +92,7 @@ pub struct CustomHost {
 }
 
 /// `sslConfig`: TLS on any port.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SslConfig {
     /// The name that is asked for, and that the certificate has to be for.
     pub sni: Option<String>,
@@ -86,7 +101,7 @@ pub struct SslConfig {
 }
 
 /// Providers that the API knows and this version does not.
-const NOT_YET: [&str; 6] = ["anthropic", "azureOpenai", "bedrock", "gemini", "multi", "vertexAi"];
+const NOT_YET: [&str; 5] = ["anthropic", "azureOpenai", "bedrock", "gemini", "vertexAi"];
 
 /// Reads a spec.
 pub fn read(spec: &Object<'_>, id: &Id) -> Option<Upstream> {
@@ -111,6 +126,17 @@ pub fn read(spec: &Object<'_>, id: &Id) -> Option<Upstream> {
         spec.get(field);
     }
     let ai = ai.object()?;
+    if let Some(multi) = ai.get("multi") {
+        ai.finish(Unknown::Refuse);
+        return priorities(&multi, tls.as_ref(), id).map(Upstream::Multi);
+    }
+    let read = provider(&ai, tls, id)?;
+    ai.finish(Unknown::Warn);
+    Some(Upstream::Ai(Box::new(read)))
+}
+
+/// The one provider that an object names.
+fn provider(ai: &Object<'_>, tls: Option<SslConfig>, id: &Id) -> Option<Ai> {
     let (openai, mistral) = (ai.get("openai"), ai.get("mistral"));
     for name in NOT_YET {
         if let Some(node) = ai.get(name) {
@@ -132,8 +158,45 @@ pub fn read(spec: &Object<'_>, id: &Id) -> Option<Upstream> {
             return None;
         }
     };
-    ai.finish(Unknown::Warn);
-    provider_settings(&node, provider, tls, id).map(|ai| Upstream::Ai(Box::new(ai)))
+    provider_settings(&node, provider, tls, id)
+}
+
+/// `multi.priorities`: pools of providers, the first of which is asked first.
+fn priorities(node: &Node<'_>, tls: Option<&SslConfig>, id: &Id) -> Option<Vec<Vec<Pooled>>> {
+    let object = node.object()?;
+    let list = object.need("priorities")?;
+    object.finish(Unknown::Refuse);
+    let mut pools = Vec::new();
+    for item in list.list()? {
+        let object = item.object()?;
+        let pool = object.need("pool")?;
+        object.finish(Unknown::Refuse);
+        let mut members = Vec::new();
+        for member in pool.list()? {
+            members.extend(pooled(&member, tls, id)?);
+        }
+        if members.is_empty() {
+            pool.refuse("nobody in this pool is ever asked");
+            return None;
+        }
+        pools.push(members);
+    }
+    if pools.is_empty() {
+        list.refuse("`priorities` is empty");
+        return None;
+    }
+    Some(pools)
+}
+
+/// A member of a pool; nobody where its share is nothing.
+fn pooled(node: &Node<'_>, tls: Option<&SslConfig>, id: &Id) -> Option<Option<Pooled>> {
+    let object = node.object()?;
+    let weight = object.get("weight").map_or(Some(1), |it| it.number(0..=1_000_000))?;
+    let ai = provider(&object, tls.cloned(), id)?;
+    object.finish(Unknown::Refuse);
+    let weight = u32::try_from(weight).ok()?;
+    let (place, path) = (node.place(), node.path().to_owned());
+    Some((weight > 0).then_some(Pooled { ai, weight, place, path }))
 }
 
 fn static_service(node: &Node<'_>, tls: Option<SslConfig>) -> Option<Static> {
