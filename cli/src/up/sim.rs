@@ -66,6 +66,7 @@ fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
         clusters: clusters.collect::<Result<_, _>>()?,
         stats_tags: stats_tags()?,
         buffer_limit: (policy::DEFAULT_MAX_REQUEST_BYTES + SLACK) as usize,
+        chain_header: None,
         idle_timeout: IDLE_TIMEOUT,
         bounds: BOUNDS,
         log_level: match args.log_level {
@@ -113,6 +114,7 @@ fn route(plan: &Plan, entry: &resources::Entry) -> Option<Route> {
             .filter_map(|(index, weight)| Some((name(*index)?, *weight)))
             .collect(),
         timeout: route.timeout,
+        retry: None,
     })
 }
 
