@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::gate::{Gate, Held, Item};
 use crate::headers::HeaderMap;
-use crate::traffic::{Inbox, LocalReply, Order, Traffic, View, Way};
+use crate::traffic::{Failure, Inbox, LocalReply, Order, Traffic, View, Way, host_reply};
 use crate::vm::{Action, Trap, Vm};
 use crate::vms::LiveVm;
 
@@ -44,7 +44,7 @@ pub struct Chain {
     traffic: Rc<RefCell<Traffic>>,
     inbox: Rc<Inbox>,
     limit: usize,
-    log: bool,
+    side: Side,
     /// What has passed all filters on its way to the upstream.
     pub to_upstream: VecDeque<Frame>,
     /// What has passed all filters on its way to the client.
@@ -53,8 +53,26 @@ pub struct Chain {
     pub answered: Answered,
     /// Whether the answer is the host's own or a guest's: what the upstream says is of no interest then.
     pub replied: bool,
-    /// Whether the client has to see that the answer is not whole.
-    pub broken: bool,
+    /// What there is instead of an answer, or of the rest of one.
+    pub instead: Option<Instead>,
+}
+
+/// Whose filters a chain has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The listener's. The host's own answers pass them, and they are told of the end by `proxy_on_log` (H13).
+    Listener,
+    /// A cluster's. Answers that are not the upstream's leave for the router at once.
+    Cluster,
+}
+
+/// What there is instead of an answer, or of the rest of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Instead {
+    /// A filter of a cluster, or the host, has answered: the listener's chain sees it.
+    Reply(LocalReply),
+    /// Nothing.
+    Failed(Failure),
 }
 
 /// How far a response is.
@@ -71,14 +89,13 @@ pub enum Answered {
 }
 
 impl Chain {
-    /// A chain that has seen nothing. `limit` bounds what a filter may hold of a direction, in bytes; `log` says
-    /// whether its filters are told of the end by `proxy_on_log` (downstream ones are, upstream ones are not: H13).
+    /// A chain that has seen nothing. `limit` bounds what a filter may hold of a direction, in bytes.
     pub fn new(
         filters: Vec<Filter>,
         traffic: Rc<RefCell<Traffic>>,
         inbox: Rc<Inbox>,
         limit: usize,
-        log: bool,
+        side: Side,
     ) -> Chain {
         let gates = || filters.iter().map(|_| Gate::default()).collect();
         Chain {
@@ -88,12 +105,12 @@ impl Chain {
             traffic,
             inbox,
             limit,
-            log,
+            side,
             to_upstream: VecDeque::new(),
             to_client: VecDeque::new(),
             answered: Answered::No,
             replied: false,
-            broken: false,
+            instead: None,
         }
     }
 
@@ -111,11 +128,13 @@ impl Chain {
         if self.replied {
             return;
         }
+        self.take_sent();
         if self.answered == Answered::No {
             self.answered = Answered::Begun;
-            let mut traffic = self.traffic.borrow_mut();
-            if traffic.facts.code_details.is_empty() {
-                traffic.facts.code_details = "via_upstream".into();
+            let traffic = self.traffic.borrow();
+            let mut details = traffic.common.code_details.borrow_mut();
+            if details.is_empty() {
+                *details = "via_upstream".into();
             }
         }
         self.enter(Way::Response, frame);
@@ -128,14 +147,40 @@ impl Chain {
         self.obey();
     }
 
-    /// Why the response is what it is (`response.code_details`).
-    pub fn details(&self) -> String {
-        self.traffic.borrow().facts.code_details.clone()
+    /// The upstream gives no answer, or no more of it.
+    pub fn fail(&mut self, failure: Failure) {
+        match (self.side, self.answered) {
+            (_, Answered::Over) => {}
+            (Side::Cluster, Answered::No | Answered::Begun | Answered::Sent) => {
+                self.end_with(Instead::Failed(failure))
+            }
+            (Side::Listener, Answered::No | Answered::Begun) => {
+                let attempts = self.traffic.borrow().common.attempts.get();
+                self.reply(failure.reply(attempts));
+            }
+            // Once headers have gone to the client, the only honest end is a broken one.
+            (Side::Listener, Answered::Sent) => {
+                self.set_details("upstream_reset_after_response_started{connection_termination}");
+                self.break_off();
+            }
+        }
     }
 
-    /// Says why the response is what it is.
-    pub fn set_details(&self, details: String) {
-        self.traffic.borrow_mut().facts.code_details = details;
+    /// Whoever was to get the answer has left.
+    pub fn leave_alone(&self) {
+        if self.side == Side::Listener {
+            self.set_details("downstream_remote_disconnect");
+        }
+    }
+
+    /// The request's headers as the filters have left them.
+    pub fn request_headers(&self) -> Option<HeaderMap> {
+        self.traffic.borrow().request_headers.clone()
+    }
+
+    /// Says why the response is what it is (`response.code_details`).
+    fn set_details(&self, details: &str) {
+        *self.traffic.borrow().common.code_details.borrow_mut() = details.to_owned();
     }
 
     /// Does what guests have asked for since the last time.
@@ -151,12 +196,25 @@ impl Chain {
 
     /// The stream is over: its filters say goodbye.
     pub fn end(&mut self) {
+        self.take_sent();
         for filter in &self.filters {
             filter.view.logging.set(true);
             // A guest that dies now has nothing left to lose.
-            let _ = filter.vm.end_stream(filter.context, self.log);
+            let _ = filter.vm.end_stream(filter.context, self.side == Side::Listener);
         }
         self.filters.clear();
+    }
+
+    /// There is one request, as in Envoy: what a cluster's filters do to its headers the listener's get to see.
+    fn take_sent(&mut self) {
+        if self.side == Side::Cluster {
+            return;
+        }
+        let mut traffic = self.traffic.borrow_mut();
+        let sent = traffic.common.sent.take();
+        if sent.is_some() {
+            traffic.request_headers = sent;
+        }
     }
 
     fn enter(&mut self, way: Way, frame: Frame) {
@@ -215,6 +273,9 @@ impl Chain {
                 Item::Trailers => Frame::Trailers(traffic.trailers(way).clone().unwrap_or_default()),
             }
         };
+        if let (Side::Cluster, Way::Request, Frame::Headers(headers, _)) = (self.side, way, &frame) {
+            self.traffic.borrow().common.sent.replace(Some(headers.clone()));
+        }
         match way {
             Way::Request => self.to_upstream.push_back(frame),
             Way::Response => self.send(frame),
@@ -302,12 +363,16 @@ impl Chain {
         let before = self.answered;
         self.replied = true;
         self.to_upstream.clear();
-        match before {
-            Answered::Over => return,
-            Answered::Sent => return self.break_off(),
-            Answered::No | Answered::Begun => self.answered = Answered::Begun,
+        match (self.side, before) {
+            (_, Answered::Over) => return,
+            (Side::Cluster, Answered::No | Answered::Begun | Answered::Sent) => {
+                self.set_details(&reply.details);
+                return self.end_with(Instead::Reply(reply));
+            }
+            (Side::Listener, Answered::Sent) => return self.break_off(),
+            (Side::Listener, Answered::No | Answered::Begun) => self.answered = Answered::Begun,
         }
-        self.set_details(reply.details.clone());
+        self.set_details(&reply.details);
         let (headers, body) = frames(reply);
         if before == Answered::Begun {
             self.send(headers);
@@ -322,8 +387,12 @@ impl Chain {
     }
 
     fn break_off(&mut self) {
+        self.end_with(Instead::Failed(Failure::Reset));
+    }
+
+    fn end_with(&mut self, instead: Instead) {
         self.answered = Answered::Over;
-        self.broken = true;
+        self.instead = Some(instead);
     }
 
     fn refuse_too_much(&mut self, way: Way, place: usize) -> Result<(), Trap> {
@@ -349,23 +418,10 @@ impl Chain {
     }
 }
 
-/// An answer of the host's own.
-pub fn host_reply(status: u16, body: &str, details: &str) -> LocalReply {
-    LocalReply { status, headers: HeaderMap::default(), body: body.into(), details: details.into() }
-}
-
 /// A local reply as headers, and a body if it has one.
 fn frames(reply: LocalReply) -> (Frame, Option<Frame>) {
-    let mut headers: HeaderMap = [(":status", reply.status.to_string().as_str())].into_iter().collect();
-    for (name, value) in reply.headers.iter() {
-        headers.add(name, value);
-    }
-    if !reply.body.is_empty() && headers.get("content-type").is_none() {
-        headers.set("content-type", b"text/plain");
-    }
-    headers.set("content-length", reply.body.len().to_string().as_bytes());
     let end = reply.body.is_empty();
-    (Frame::Headers(headers, end), (!end).then_some(Frame::Data(reply.body, true)))
+    (Frame::Headers(reply.all_headers(), end), (!end).then_some(Frame::Data(reply.body, true)))
 }
 
 /// Whether nothing follows a frame.

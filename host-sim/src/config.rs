@@ -27,8 +27,12 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// Labels in the names of metrics.
     pub stats_tags: Vec<StatsTag>,
-    /// How much of one direction of a stream the filters may hold, in bytes.
+    /// How much of one direction of a stream the filters may hold, in bytes, and how much of a request is kept for
+    /// another attempt.
     pub buffer_limit: usize,
+    /// The header in which a filter names the clusters of a request's attempts, in order and separated by commas, on
+    /// a route that has a [`Retry`]. It goes no further.
+    pub chain_header: Option<String>,
     /// How long nothing may happen on a stream.
     pub idle_timeout: Duration,
     /// What a guest may use.
@@ -74,6 +78,37 @@ pub struct Route {
     pub clusters: Vec<(String, u32)>,
     /// How long the whole answer may take; no bound if absent.
     pub timeout: Option<Duration>,
+    /// When a request is tried again; never if absent.
+    pub retry: Option<Retry>,
+}
+
+/// When a request is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// After answers of these statuses.
+    pub statuses: Vec<u16>,
+    /// After any answer from 500 on.
+    pub server_errors: bool,
+    /// Without an answer.
+    pub no_answer: NoAnswer,
+    /// How many attempts there are at most, the first included.
+    pub attempts: u32,
+    /// How long one attempt may take until its answer's headers are there; no bound if absent.
+    pub per_try_timeout: Option<Duration>,
+    /// What the waits between attempts begin with, and their bound.
+    pub back_off: (Duration, Duration),
+}
+
+/// After which failures a request is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// None.
+    Never,
+    /// Where there was no connection.
+    Connect,
+    /// Wherever there was no answer: no connection, one that ended before the answer's headers, or an attempt that
+    /// took too long.
+    Any,
 }
 
 /// What a path has to be.
@@ -121,6 +156,7 @@ impl Config {
             "listen": self.listen.to_string(),
             "workers": self.workers,
             "buffer_limit": self.buffer_limit,
+            "chain_header": self.chain_header,
             "idle_timeout_ms": self.idle_timeout.as_millis() as u64,
             "filters": self.filters.iter().map(|it| it.dump()).collect::<Vec<_>>(),
             "routes": self.routes.iter().map(Route::dump).collect::<Vec<_>>(),
@@ -153,6 +189,24 @@ impl Route {
         json!({
             "name": self.name, "hosts": self.hosts, "path": path, "clusters": clusters,
             "timeout_ms": self.timeout.map(|timeout| timeout.as_millis() as u64),
+            "retry": self.retry.as_ref().map(Retry::dump),
+        })
+    }
+}
+
+impl Retry {
+    fn dump(&self) -> Value {
+        let (base, max) = self.back_off;
+        json!({
+            "statuses": self.statuses, "server_errors": self.server_errors,
+            "no_answer": match self.no_answer {
+                NoAnswer::Never => "never",
+                NoAnswer::Connect => "connect",
+                NoAnswer::Any => "any",
+            },
+            "attempts": self.attempts,
+            "per_try_timeout_ms": self.per_try_timeout.map(|timeout| timeout.as_millis() as u64),
+            "back_off_ms": [base.as_millis() as u64, max.as_millis() as u64],
         })
     }
 }

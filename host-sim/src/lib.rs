@@ -12,6 +12,7 @@
 //! - `vm`: one WebAssembly VM and the host functions. `vms`: the VMs of a worker, and their deaths.
 //! - `traffic`: a request and its response as filters see them. `chain`: the filter chain, without I/O.
 //! - `stage`: the chain between its two sides. `server` and `upstream`: HTTP on the left and on the right.
+//! - `retry`: one attempt after the other, between a listener's stage and those of clusters.
 //! - `worker`: a thread, and the way of a request through it.
 
 pub mod abi;
@@ -23,6 +24,7 @@ mod gate;
 mod headers;
 pub mod metrics;
 mod property;
+mod retry;
 mod router;
 mod server;
 mod shared;

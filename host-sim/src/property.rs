@@ -35,7 +35,8 @@ fn of_stream(path: &[&str], traffic: &Traffic) -> Option<Vec<u8>> {
         ["request", rest @ ..] => of_request(rest, traffic),
         ["response", rest @ ..] => of_response(rest, traffic),
         ["route_name"] | ["xds", "route_name"] => text(&facts.route),
-        ["cluster_name"] | ["xds", "cluster_name"] => text(&facts.cluster),
+        ["cluster_name"] | ["xds", "cluster_name"] => text(&traffic.common.cluster.borrow()),
+        ["upstream", "request_attempt_count"] => Some(traffic.common.attempts.get().to_le_bytes().to_vec()),
         ["source", "address"] => text(&facts.source?.to_string()),
         ["source", "port"] => Some(i64::from(facts.source?.port()).to_le_bytes().to_vec()),
         ["destination", "address"] => text(&facts.destination?.to_string()),
@@ -49,7 +50,7 @@ fn of_stream(path: &[&str], traffic: &Traffic) -> Option<Vec<u8>> {
 }
 
 fn facts_of(traffic: &Traffic, name: &str) -> Option<Vec<u8>> {
-    traffic.filter_state.borrow().get(name).cloned()
+    traffic.common.filter_state.borrow().get(name).cloned()
 }
 
 fn of_request(path: &[&str], traffic: &Traffic) -> Option<Vec<u8>> {
@@ -81,7 +82,7 @@ fn of_request(path: &[&str], traffic: &Traffic) -> Option<Vec<u8>> {
 
 fn of_response(path: &[&str], traffic: &Traffic) -> Option<Vec<u8>> {
     if path == ["code_details"] {
-        let details = &traffic.facts.code_details;
+        let details = traffic.common.code_details.borrow();
         return (!details.is_empty()).then(|| details.as_bytes().to_vec());
     }
     let headers = traffic.response_headers.as_ref()?;

@@ -2,10 +2,9 @@
 
 use std::cell::Cell;
 
-use crate::chain::host_reply;
 use crate::config::{PathMatch, Route};
 use crate::headers::HeaderMap;
-use crate::traffic::LocalReply;
+use crate::traffic::{LocalReply, host_reply};
 
 /// The routes of a listener.
 pub struct Router<'a> {
@@ -80,7 +79,7 @@ mod tests {
     fn route(name: &str, host: &str, path: PathMatch, clusters: &[(&str, u32)]) -> Route {
         let hosts = if host.is_empty() { vec![] } else { vec![host.to_owned()] };
         let clusters = clusters.iter().map(|(name, weight)| ((*name).to_owned(), *weight)).collect();
-        Route { name: name.into(), hosts, path, clusters, timeout: None }
+        Route { name: name.into(), hosts, path, clusters, timeout: None, retry: None }
     }
 
     #[test]

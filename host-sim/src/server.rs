@@ -210,8 +210,8 @@ async fn answer(
         match responses.recv().await {
             Some(Event::Frame(Frame::Headers(map, _))) => return Ok(outgoing(&map, responses)),
             Some(Event::Reply(reply)) => return Ok(plain(reply.status, reply.body)),
-            Some(Event::Local(_) | Event::Frame(Frame::Data(..) | Frame::Trailers(_))) => {}
-            Some(Event::Reset) | None => return Err(io::ErrorKind::ConnectionReset.into()),
+            Some(Event::Frame(Frame::Data(..) | Frame::Trailers(_))) => {}
+            Some(Event::Failed(_)) | None => return Err(io::ErrorKind::ConnectionReset.into()),
         }
     }
 }
@@ -265,9 +265,9 @@ fn outgoing(headers: &HeaderMap, responses: mpsc::Receiver<Event>) -> Response<A
                 Some((Ok(http_body::Frame::data(bytes.into())), (!end).then_some(responses)))
             }
             Event::Frame(Frame::Trailers(map)) => Some((Ok(http_body::Frame::trailers(map.to_http())), None)),
-            Event::Reset => Some((Err(io::ErrorKind::ConnectionReset.into()), None)),
+            Event::Failed(_) => Some((Err(io::ErrorKind::ConnectionReset.into()), None)),
             // Headers come once, and a reply only before them.
-            Event::Frame(Frame::Headers(..)) | Event::Local(_) | Event::Reply(_) => None,
+            Event::Frame(Frame::Headers(..)) | Event::Reply(_) => None,
         }
     });
     let mut response = Response::new(StreamBody::new(Box::pin(pieces) as Pieces));

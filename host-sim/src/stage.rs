@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::chain::{Answered, Chain, Frame, host_reply, is_last};
+use crate::chain::{Answered, Chain, Frame, Instead, is_last};
 use crate::headers::HeaderMap;
-use crate::traffic::{Inbox, LocalReply};
+use crate::traffic::{Failure, Inbox, LocalReply, host_reply};
 
 /// How many frames wait between two stages.
 const QUEUE: usize = 16;
@@ -19,14 +19,12 @@ const QUEUE: usize = 16;
 /// Something that comes back from an upstream.
 #[derive(Debug)]
 pub enum Event {
-    /// The answer that follows is not the upstream's own; the reason.
-    Local(String),
     /// A piece of the answer.
     Frame(Frame),
-    /// There is no answer, but this one of the host's.
+    /// There is no answer of the upstream's, but this one of the host's or a guest's.
     Reply(LocalReply),
-    /// The answer has been broken off.
-    Reset,
+    /// There is no answer, or no more of it.
+    Failed(Failure),
 }
 
 /// The side of the client.
@@ -89,14 +87,15 @@ enum Happened {
     Expired,
 }
 
-/// Runs a chain between two sides until the stream is over. `connect` is asked once, when the headers have passed.
+/// Runs a chain between two sides until the stream is over. `connect` is asked once, when the headers have passed, and
+/// may change them. Returns the request's headers as the filters have left them.
 pub async fn run(
     chain: Chain,
     inbox: Rc<Inbox>,
     left: Left,
     times: Times,
-    connect: impl FnMut(&HeaderMap) -> Connected,
-) {
+    connect: impl FnMut(&mut HeaderMap) -> Connected,
+) -> Option<HeaderMap> {
     let now = Instant::now();
     let mut stage = Stage {
         chain,
@@ -110,9 +109,10 @@ pub async fn run(
     };
     while stage.deliver().await && stage.step(&inbox, times).await {}
     stage.chain.end();
+    stage.chain.request_headers()
 }
 
-impl<C: FnMut(&HeaderMap) -> Connected> Stage<C> {
+impl<C: FnMut(&mut HeaderMap) -> Connected> Stage<C> {
     /// Sends what is for the client. False if the stream is over.
     async fn deliver(&mut self) -> bool {
         self.connect();
@@ -121,28 +121,27 @@ impl<C: FnMut(&HeaderMap) -> Connected> Stage<C> {
             self.right = None;
         }
         while let Some(frame) = self.chain.to_client.pop_front() {
-            if self.chain.replied && matches!(frame, Frame::Headers(..)) {
-                let _ = self.left.responses.send(Event::Local(self.chain.details())).await;
-            }
+            let headers = matches!(frame, Frame::Headers(..));
             if self.left.responses.send(Event::Frame(frame)).await.is_err() {
+                self.chain.leave_alone();
                 return false;
             }
-        }
-        match self.chain.answered {
-            Answered::Over if self.chain.broken => {
-                let _ = self.left.responses.send(Event::Reset).await;
-                false
+            if headers {
+                // The router decides about them before the filters see more: perhaps it wants no more.
+                tokio::task::yield_now().await;
             }
-            Answered::Over => false,
-            Answered::No | Answered::Begun | Answered::Sent => true,
         }
+        if let Some(instead) = self.chain.instead.take() {
+            let _ = self.left.responses.send(instead.into()).await;
+        }
+        self.chain.answered != Answered::Over
     }
 
     fn connect(&mut self) {
         if self.right.is_some() || self.chain.replied {
             return;
         }
-        let Some(Frame::Headers(headers, _)) = self.chain.to_upstream.front() else { return };
+        let Some(Frame::Headers(headers, _)) = self.chain.to_upstream.front_mut() else { return };
         match (self.connect)(headers) {
             Ok((right, timeout)) => {
                 self.right = Some(right);
@@ -173,7 +172,10 @@ impl<C: FnMut(&HeaderMap) -> Connected> Stage<C> {
             () = alarm(until) => Happened::Expired,
         };
         match happened {
-            Happened::ClientLeft => return false,
+            Happened::ClientLeft => {
+                self.chain.leave_alone();
+                return false;
+            }
             Happened::Ordered => self.chain.obey(),
             Happened::Heard(event) => self.hear(event),
             Happened::Writable(open) => self.send_on(open),
@@ -199,19 +201,19 @@ impl<C: FnMut(&HeaderMap) -> Connected> Stage<C> {
 
     fn hear(&mut self, event: Option<Event>) {
         match event {
-            Some(Event::Local(details)) => self.chain.set_details(details),
             Some(Event::Frame(frame)) => {
                 self.response_ended = is_last(&frame);
                 self.chain.response(frame);
             }
             Some(Event::Reply(reply)) => self.chain.reply(reply),
-            // Once headers have gone to the client, the only honest end is a broken one.
-            Some(Event::Reset) | None => {
-                self.right = None;
-                let details = "upstream_reset_before_response_started{connection_termination}";
-                self.chain.reply(host_reply(503, RESET_BODY, details));
-            }
+            Some(Event::Failed(failure)) => self.fail(failure),
+            None => self.fail(Failure::Reset),
         }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        self.right = None;
+        self.chain.fail(failure);
     }
 
     fn expire(&mut self, of_the_route: bool) {
@@ -224,9 +226,14 @@ impl<C: FnMut(&HeaderMap) -> Connected> Stage<C> {
     }
 }
 
-/// Envoy's words for an upstream that hung up.
-const RESET_BODY: &str =
-    "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+impl From<Instead> for Event {
+    fn from(instead: Instead) -> Event {
+        match instead {
+            Instead::Reply(reply) => Event::Reply(reply),
+            Instead::Failed(failure) => Event::Failed(failure),
+        }
+    }
+}
 
 async fn receive(from: Option<&mut mpsc::Receiver<Event>>) -> Option<Event> {
     match from {
@@ -236,14 +243,15 @@ async fn receive(from: Option<&mut mpsc::Receiver<Event>>) -> Option<Event> {
 }
 
 /// Waits for room at the upstream. False if it takes nothing any more.
-async fn writable(to: Option<&mpsc::Sender<Frame>>) -> bool {
+pub async fn writable(to: Option<&mpsc::Sender<Frame>>) -> bool {
     match to {
         Some(to) => to.reserve().await.is_ok(),
         None => std::future::pending().await,
     }
 }
 
-async fn alarm(at: Option<Instant>) {
+/// Waits for a moment; for ever, if there is none.
+pub async fn alarm(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,

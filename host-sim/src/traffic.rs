@@ -31,10 +31,25 @@ pub struct Traffic {
     pub response_headers: Option<HeaderMap>,
     /// Trailers of the response.
     pub response_trailers: Option<HeaderMap>,
-    /// What guests have left with the stream; the downstream and the upstream chain of a request share it.
-    pub filter_state: Rc<RefCell<HashMap<String, Vec<u8>>>>,
+    /// What all chains of the request share.
+    pub common: Rc<Common>,
     /// What is known of the request beside its headers.
     pub facts: Facts,
+}
+
+/// What the listener's chain and those of the clusters share of one request. A call of a guest's own has its own.
+#[derive(Debug, Default)]
+pub struct Common {
+    /// What guests have left with the stream.
+    pub filter_state: RefCell<HashMap<String, Vec<u8>>>,
+    /// Why the response is what it is: `via_upstream`, or the reason for an answer of the host's own.
+    pub code_details: RefCell<String>,
+    /// The cluster of the last attempt; before the first, that of the route if it has only one.
+    pub cluster: RefCell<String>,
+    /// How many attempts have begun.
+    pub attempts: Cell<u64>,
+    /// The request's headers as the last attempt's filters have let them go on, until the listener's chain takes them.
+    pub sent: RefCell<Option<HeaderMap>>,
 }
 
 /// What is known of a request beside its headers.
@@ -42,10 +57,6 @@ pub struct Traffic {
 pub struct Facts {
     /// The name of the route.
     pub route: String,
-    /// The name of the cluster.
-    pub cluster: String,
-    /// Why the response is what it is: `via_upstream`, or the reason for an answer of the host's own.
-    pub code_details: String,
     /// The client.
     pub source: Option<SocketAddr>,
     /// The listener.
@@ -60,8 +71,6 @@ impl Default for Facts {
     fn default() -> Facts {
         Facts {
             route: String::new(),
-            cluster: String::new(),
-            code_details: String::new(),
             source: None,
             destination: None,
             start: SystemTime::UNIX_EPOCH,
@@ -81,6 +90,17 @@ pub struct LocalReply {
     pub body: Vec<u8>,
     /// The reason, for `response.code_details`.
     pub details: String,
+}
+
+/// Why an upstream has given no answer, or only a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// There was no connection.
+    Connect,
+    /// The connection ended too early.
+    Reset,
+    /// The attempt took too long.
+    Late,
 }
 
 /// Something that a guest wants done to a stream, once its callback has returned.
@@ -120,6 +140,41 @@ pub struct View {
     pub response_headers_gone: Cell<bool>,
     /// Whether this is the last look: everything can be read.
     pub logging: Cell<bool>,
+}
+
+impl Failure {
+    /// The host's answer to the client, in Envoy's words. They know of the `attempts` that there have been.
+    pub fn reply(self, attempts: u64) -> LocalReply {
+        let reason = match self {
+            Failure::Connect => "remote connection failure",
+            Failure::Reset => "connection termination",
+            Failure::Late => return host_reply(504, "upstream request timeout", "upstream_per_try_timeout"),
+        };
+        let latest = if attempts > 1 { "retried and the latest reset reason" } else { "reset reason" };
+        let body = format!("upstream connect error or disconnect/reset before headers. {latest}: {reason}");
+        let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
+        host_reply(503, &body, &details)
+    }
+}
+
+/// An answer of the host's own.
+pub fn host_reply(status: u16, body: &str, details: &str) -> LocalReply {
+    LocalReply { status, headers: HeaderMap::default(), body: body.into(), details: details.into() }
+}
+
+impl LocalReply {
+    /// Its headers with those that follow from status and body.
+    pub fn all_headers(&self) -> HeaderMap {
+        let mut headers: HeaderMap = [(":status", self.status.to_string().as_str())].into_iter().collect();
+        for (name, value) in self.headers.iter() {
+            headers.add(name, value);
+        }
+        if !self.body.is_empty() && headers.get("content-type").is_none() {
+            headers.set("content-type", b"text/plain");
+        }
+        headers.set("content-length", self.body.len().to_string().as_bytes());
+        headers
+    }
 }
 
 impl Inbox {

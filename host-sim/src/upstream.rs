@@ -13,12 +13,12 @@ use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
 use tokio::sync::mpsc;
 
-use crate::chain::{Frame, host_reply, is_last};
+use crate::chain::{Frame, is_last};
 use crate::config::Cluster;
 use crate::connect::Connector;
 use crate::headers::HeaderMap;
 use crate::stage::{Event, Left};
-use crate::traffic::LocalReply;
+use crate::traffic::{Failure, host_reply};
 
 /// A client for the servers of one cluster.
 #[derive(Clone)]
@@ -40,14 +40,14 @@ impl Client {
         Ok(Client { http, scheme: if cluster.tls.is_some() { "https" } else { "http" }, empty })
     }
 
+    /// Whether the cluster has no server.
+    pub fn is_empty(&self) -> bool {
+        self.empty
+    }
+
     /// Carries one request to the cluster and its answer back.
     pub async fn carry(self, mut left: Left) {
         let Some(Frame::Headers(headers, end)) = left.requests.recv().await else { return };
-        if self.empty {
-            let reply = host_reply(503, "no healthy upstream", "no_healthy_upstream");
-            let _ = left.responses.send(Event::Reply(reply)).await;
-            return;
-        }
         let Left { requests, responses } = left;
         let body = RequestBody { frames: (!end).then_some(requests) };
         let request = match request(&headers, self.scheme, body) {
@@ -65,7 +65,7 @@ impl Client {
         };
         match answer {
             Ok(answer) => relay(answer, &responses).await,
-            Err(error) => drop(responses.send(Event::Reply(unreachable(&error))).await),
+            Err(error) => drop(responses.send(Event::Failed(failure(&error))).await),
         }
     }
 }
@@ -87,7 +87,7 @@ async fn relay(answer: http::Response<Incoming>, responses: &mpsc::Sender<Event>
         // As in Envoy's HTTP/1 codec, the end comes by itself: no bytes, and nothing follows.
         let (event, last) = match next {
             None => (Event::Frame(Frame::Data(Vec::new(), true)), true),
-            Some(Err(_)) => (Event::Reset, true),
+            Some(Err(_)) => (Event::Failed(Failure::Reset), true),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => (Event::Frame(Frame::Data(data.to_vec(), false)), false),
                 Err(frame) => match frame.into_trailers() {
@@ -120,15 +120,8 @@ fn request(headers: &HeaderMap, scheme: &str, body: RequestBody) -> Result<Reque
     Ok(request)
 }
 
-/// What Envoy says of an upstream that gave no answer.
-fn unreachable(error: &legacy::Error) -> LocalReply {
-    let (reason, details) = if error.is_connect() {
-        ("remote connection failure", "remote_connection_failure")
-    } else {
-        ("connection termination", "connection_termination")
-    };
-    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
-    host_reply(503, &body, &format!("upstream_reset_before_response_started{{{details}}}"))
+fn failure(error: &legacy::Error) -> Failure {
+    if error.is_connect() { Failure::Connect } else { Failure::Reset }
 }
 
 /// A request body that is made of frames.

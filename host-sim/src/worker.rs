@@ -9,12 +9,13 @@ use std::time::SystemTime;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::chain::{Chain, Filter, Frame, host_reply};
+use crate::chain::{Chain, Filter, Frame, Side};
 use crate::config::{Config, Plugin, Route};
 use crate::headers::HeaderMap;
+use crate::retry::{self, Attempt, Tries};
 use crate::router::Router;
-use crate::stage::{self, Connected, Event, Left, Right, Times};
-use crate::traffic::{Facts, Inbox, LocalReply, Traffic, View};
+use crate::stage::{self, Connected, Event, Left, Times};
+use crate::traffic::{Common, Facts, Failure, Inbox, LocalReply, Traffic, View, host_reply};
 use crate::upstream::Client;
 use crate::vm::Trap;
 use crate::vm::host::{Call, CallReply, Services, Wake};
@@ -80,16 +81,20 @@ impl Worker {
         connection: Connection,
         protocol: &'static str,
     ) {
+        let route = self.route(headers);
         let facts = Facts {
+            route: route.map(|route| route.name.clone()).unwrap_or_default(),
             source: Some(connection.source),
             destination: Some(connection.destination),
             start: SystemTime::now(),
             protocol,
-            ..self.facts(headers)
         };
-        let state = Rc::default();
-        let traffic = Traffic { facts, filter_state: Rc::clone(&state), ..Traffic::default() };
-        let (chain, inbox) = match self.chain(&self.config.filters, traffic, true) {
+        let common = Rc::<Common>::default();
+        if let Some([(only, _)]) = route.map(|route| route.clusters.as_slice()) {
+            common.cluster.replace(only.clone());
+        }
+        let traffic = Traffic { facts, common: Rc::clone(&common), ..Traffic::default() };
+        let (chain, inbox) = match self.chain(&self.config.filters, traffic, Side::Listener) {
             Ok(opened) => opened,
             Err(Trap(_)) => {
                 let reply = host_reply(503, "", "wasm_fail_stream");
@@ -99,18 +104,8 @@ impl Worker {
         };
         let times = Times { idle: Some(self.config.idle_timeout) };
         let worker = Rc::clone(&self);
-        let connect = move |headers: &HeaderMap| worker.connect(headers, Rc::clone(&state));
+        let connect = move |headers: &mut HeaderMap| worker.connect(headers, &common);
         stage::run(chain, inbox, left, times, connect).await;
-    }
-
-    /// What is known of a request's way before any filter has run.
-    fn facts(&self, headers: &HeaderMap) -> Facts {
-        let Some(route) = self.route(headers) else { return Facts::default() };
-        let cluster = match route.clusters.as_slice() {
-            [(only, _)] => only.clone(),
-            _ => String::new(),
-        };
-        Facts { route: route.name.clone(), cluster, ..Facts::default() }
     }
 
     fn route(&self, headers: &HeaderMap) -> Option<&Route> {
@@ -118,46 +113,75 @@ impl Worker {
     }
 
     /// The router: the headers decide as the filters have left them.
-    fn connect(self: &Rc<Worker>, headers: &HeaderMap, state: FilterState) -> Connected {
+    fn connect(self: &Rc<Worker>, headers: &mut HeaderMap, common: &Rc<Common>) -> Connected {
         let route = self.route(headers).ok_or_else(|| host_reply(404, "", "route_not_found"))?;
-        let right = self.open(route.pick(&self.turn)?, &route.name, state)?;
+        let header = self.config.chain_header.as_deref();
+        let named = header.and_then(|header| headers.text(header)).map(str::to_owned);
+        header.into_iter().for_each(|header| headers.remove(header));
+        let own = route.pick(&self.turn)?;
+        let Some(again) = &route.retry else {
+            return Ok((self.open(own, &route.name, common)?.right, route.timeout));
+        };
+        let tries = Tries::new(again, named.as_deref(), own);
+        let (worker, name, common) = (Rc::clone(self), route.name.clone(), Rc::clone(common));
+        let open = move |cluster: &str| worker.open(cluster, &name, &common);
+        let (left, right) = stage::pair();
+        tokio::task::spawn_local(retry::run(left, tries, self.config.buffer_limit, open));
         Ok((right, route.timeout))
     }
 
-    /// A cluster's filter chain and client, ready for one request.
+    /// A cluster's filter chain and client, at work on one attempt.
     fn open(
         self: &Rc<Worker>,
         cluster: &str,
         route: &str,
-        filter_state: FilterState,
-    ) -> Result<Right, LocalReply> {
-        let unknown = || host_reply(503, "", "cluster_not_found");
-        let client = self.clients.get(cluster).ok_or_else(unknown)?.clone();
+        common: &Rc<Common>,
+    ) -> Result<Attempt, LocalReply> {
+        let no_server = || host_reply(503, "no healthy upstream", "no_healthy_upstream");
+        let Some(client) = self.clients.get(cluster).cloned() else {
+            common.cluster.take();
+            // Envoy finds out about a later attempt's cluster only when it looks for a server.
+            return Err(match common.attempts.get() {
+                0 => host_reply(503, "", "cluster_not_found"),
+                made => {
+                    common.attempts.set(made + 1);
+                    no_server()
+                }
+            });
+        };
+        common.attempts.set(common.attempts.get() + 1);
+        common.cluster.replace(cluster.to_owned());
+        if client.is_empty() {
+            return Err(no_server());
+        }
         let filters = self.config.clusters.iter().find(|it| it.name == cluster).map(|it| &it.filters);
         let (left, right) = stage::pair();
         let filters = filters.filter(|filters| !filters.is_empty());
         let Some(filters) = filters else {
-            tokio::task::spawn_local(client.carry(left));
-            return Ok(right);
+            let end = tokio::task::spawn_local(async {
+                client.carry(left).await;
+                None
+            });
+            return Ok(Attempt { right, end });
         };
-        let facts = Facts { route: route.into(), cluster: cluster.into(), ..Facts::default() };
-        let traffic = Traffic { facts, filter_state, ..Traffic::default() };
-        let (chain, inbox) =
-            self.chain(filters, traffic, false).map_err(|Trap(_)| host_reply(503, "", "wasm_fail_stream"))?;
-        let connect = move |_: &HeaderMap| {
+        let facts = Facts { route: route.into(), ..Facts::default() };
+        let traffic = Traffic { facts, common: Rc::clone(common), ..Traffic::default() };
+        let died = |Trap(_)| host_reply(503, "", "wasm_fail_stream");
+        let (chain, inbox) = self.chain(filters, traffic, Side::Cluster).map_err(died)?;
+        let connect = move |_: &mut HeaderMap| {
             let (left, right) = stage::pair();
             tokio::task::spawn_local(client.clone().carry(left));
             Ok((right, None))
         };
-        tokio::task::spawn_local(stage::run(chain, inbox, left, Times { idle: None }, connect));
-        Ok(right)
+        let end = tokio::task::spawn_local(stage::run(chain, inbox, left, Times { idle: None }, connect));
+        Ok(Attempt { right, end })
     }
 
     fn chain(
         &self,
         plugins: &[Arc<Plugin>],
         traffic: Traffic,
-        log: bool,
+        side: Side,
     ) -> Result<(Chain, Rc<Inbox>), Trap> {
         let traffic = Rc::new(RefCell::new(traffic));
         let inbox = Rc::new(Inbox::default());
@@ -168,7 +192,7 @@ impl Worker {
             let stop_iteration = plugin.allow_on_headers_stop_iteration;
             filters.push(Filter { vm, context, view, stop_iteration });
         }
-        let chain = Chain::new(filters, traffic, Rc::clone(&inbox), self.config.buffer_limit, log);
+        let chain = Chain::new(filters, traffic, Rc::clone(&inbox), self.config.buffer_limit, side);
         Ok((chain, inbox))
     }
 
@@ -180,17 +204,17 @@ impl Worker {
         match answered {
             Ok(whole) => whole.then_some(reply),
             // Too late for an answer, but if there was none at all there is one to give.
-            Err(_) if reply.headers.is_empty() => Some(local(504, "upstream request timeout")),
+            Err(_) if reply.headers.is_empty() => Some(local(Failure::Late.reply(1))),
             Err(_) => None,
         }
     }
 
     /// Whether the answer is whole.
     async fn exchange(self: Rc<Worker>, call: Call, reply: &mut CallReply) -> bool {
-        let mut right = match self.open(&call.cluster, "", Rc::default()) {
-            Ok(right) => right,
+        let mut right = match self.open(&call.cluster, "", &Rc::default()) {
+            Ok(attempt) => attempt.right,
             Err(refused) => {
-                *reply = local(refused.status, &String::from_utf8_lossy(&refused.body));
+                *reply = local(refused);
                 return true;
             }
         };
@@ -222,18 +246,17 @@ impl Worker {
                     reply.trailers = map;
                     return true;
                 }
-                Event::Reply(refused) => {
-                    *reply = local(refused.status, &String::from_utf8_lossy(&refused.body));
+                // As in Envoy: a failure before any answer is a 503, one in its middle is none at all (H7).
+                Event::Reply(refused) if reply.headers.is_empty() => {
+                    *reply = local(refused);
                     return true;
                 }
-                Event::Local(_) => {}
-                Event::Reset => break,
+                Event::Failed(failure) if reply.headers.is_empty() => {
+                    *reply = local(failure.reply(1));
+                    return true;
+                }
+                Event::Reply(_) | Event::Failed(_) => break,
             }
-        }
-        // As in Envoy: a reset before any answer is a 503, one in its middle is none at all (H7).
-        if reply.headers.is_empty() {
-            *reply = local(503, "upstream connect error or disconnect/reset before headers");
-            return true;
         }
         false
     }
@@ -251,11 +274,7 @@ impl Clusters for Worker {
     }
 }
 
-type FilterState = Rc<RefCell<HashMap<String, Vec<u8>>>>;
-
 /// The host's own answer to a guest's call.
-fn local(status: u16, body: &str) -> CallReply {
-    let (status, length) = (status.to_string(), body.len().to_string());
-    let headers = [(":status", status.as_str()), ("content-length", &length), ("content-type", "text/plain")];
-    CallReply { headers: headers.into_iter().collect(), body: body.into(), trailers: HeaderMap::default() }
+fn local(reply: LocalReply) -> CallReply {
+    CallReply { headers: reply.all_headers(), body: reply.body, trailers: HeaderMap::default() }
 }

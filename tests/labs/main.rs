@@ -20,6 +20,7 @@ mod module;
 mod prompts;
 mod protocols;
 mod readme;
+mod retries;
 mod secrets;
 mod streams;
 mod tokens;

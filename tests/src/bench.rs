@@ -3,8 +3,14 @@
 //! The listener has one filter. `/a` and `/b` go to two servers that answer with what they were asked; `/up` goes to
 //! the first through a filter of the cluster's own, in a VM of its own; behind `/dead` nobody listens, `/empty` has no servers, `/slow`
 //! has to answer within 300 ms, and `/lost` names a cluster that does not exist.
+//!
+//! Two routes make up to three attempts, of half a second each, at the clusters that the header `x-chain` names (`one`
+//! without it): `/chain` whatever goes wrong, `/careful` where an answer is 429 or there is no connection. The clusters `one` and `two` are the two servers, `gone` has nobody listening, `shut` a server that
+//! hangs up, `vacant` no server. All five have the guest as a filter, in one VM which has the listener's `vm_id` and
+//! another configuration.
 
 use std::fs;
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -12,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host_sim::abi::LogLevel;
-use host_sim::config::{Cluster, Config, Endpoint, PathMatch, Plugin, Route};
+use host_sim::config::{Cluster, Config, Endpoint, NoAnswer, PathMatch, Plugin, Retry, Route};
 use host_sim::vm::{Bounds, Module};
 use host_sim::{Server, metrics};
 use mock_provider::{Mock, Script};
@@ -22,15 +28,17 @@ use crate::client::{Ask, Reply};
 use crate::gateway::{self, Host};
 use crate::project;
 
+mod envoy;
+
 /// A host with a guest.
 pub struct Bench {
     /// Where clients come in.
     pub address: SocketAddr,
     /// Where it tells about itself.
     pub admin: SocketAddr,
-    /// The server behind `/a` and `/up`.
+    /// The server behind `/a`, `/up` and `one`.
     pub a: Mock,
-    /// The server behind `/b`.
+    /// The server behind `/b` and `two`.
     pub b: Mock,
     _running: Running,
 }
@@ -40,6 +48,15 @@ struct Guest {
     module: PathBuf,
     configuration: String,
     env: Vec<(String, String)>,
+}
+
+/// Where the servers are.
+struct Servers {
+    a: SocketAddr,
+    b: SocketAddr,
+    shut: SocketAddr,
+    /// Gets everything, if it is there.
+    all: Option<SocketAddr>,
 }
 
 enum Running {
@@ -62,13 +79,14 @@ impl Bench {
         let echo = || Script { echo: true, ..Script::default() };
         let mock = || Mock::start("127.0.0.1:0".parse().unwrap(), echo()).unwrap();
         let (a, b) = (mock(), mock());
+        let servers = Servers { a: a.address(), b: b.address(), shut: shut(), all };
         match host {
             Host::Sim => {
-                let server = Server::start(config(guest, &a, &b, all)).unwrap();
+                let server = Server::start(config(guest, &servers)).unwrap();
                 let (address, admin) = (server.address(), server.admin().unwrap());
                 Bench { address, admin, a, b, _running: Running::Sim(server) }
             }
-            Host::Envoy => envoy(guest, a, b, all),
+            Host::Envoy => envoy(guest, &servers, a, b),
         }
     }
 
@@ -102,18 +120,45 @@ impl Bench {
 
     /// What the probe has written down under a name. It is complete once the stream's end is in it.
     pub fn trace(&self, id: &str) -> String {
+        let ask = Ask::get("/a").header("x-trace", id);
+        let trace = self.wait_for(&ask, |trace| trace.lines().any(|line| line == "done"));
+        trace.strip_suffix("\nlog\ndone").unwrap_or(&trace).to_owned()
+    }
+
+    /// What the probes of the clusters have written down under a name. It is complete once every attempt has ended.
+    pub fn trace_up(&self, id: &str) -> String {
+        let ask = Ask::get("/chain").header("x-trace-up", id);
+        let count = |trace: &str, phase: &str| trace.lines().filter(|line| line.starts_with(phase)).count();
+        self.wait_for(&ask, |trace| {
+            trace.contains("done") && count(trace, "done") == count(trace, "request_headers")
+        })
+    }
+
+    fn wait_for(&self, ask: &Ask, complete: impl Fn(&str) -> bool) -> String {
         let begun = Instant::now();
         loop {
-            let trace = self.send(&Ask::get("/a").header("x-trace", id)).text();
-            if trace.ends_with("log") || begun.elapsed() > Duration::from_secs(3) {
-                return trace.strip_suffix("\nlog").unwrap_or(&trace).to_owned();
+            let trace = self.send(ask).text();
+            if complete(&trace) || begun.elapsed() > Duration::from_secs(3) {
+                return trace;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-fn plugin(name: &str, vm_id: &str, guest: &Guest) -> Arc<Plugin> {
+/// A server that takes a request and hangs up.
+fn shut() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 65536]);
+        }
+    });
+    address
+}
+
+fn plugin(name: &str, vm_id: &str, vm_configuration: &str, guest: &Guest) -> Arc<Plugin> {
     let wasm = fs::read(&guest.module).unwrap();
     Arc::new(Plugin {
         name: name.into(),
@@ -121,13 +166,15 @@ fn plugin(name: &str, vm_id: &str, guest: &Guest) -> Arc<Plugin> {
         vm_id: vm_id.into(),
         module: Module::compile(&wasm).unwrap(),
         configuration: guest.configuration.clone().into(),
-        vm_configuration: Vec::new(),
+        vm_configuration: vm_configuration.into(),
         env: guest.env.clone(),
         allow_on_headers_stop_iteration: true,
     })
 }
 
-fn config(guest: &Guest, a: &Mock, b: &Mock, all: Option<SocketAddr>) -> Config {
+fn config(guest: &Guest, servers: &Servers) -> Config {
+    let Servers { a, b, shut, all } = *servers;
+    let upstream_filter = plugin("guest", "", "upstream", guest);
     let cluster = |name: &str, servers: Vec<SocketAddr>, filters| Cluster {
         name: name.into(),
         endpoints: servers.iter().map(|it| Endpoint { host: it.ip().to_string(), port: it.port() }).collect(),
@@ -141,8 +188,21 @@ fn config(guest: &Guest, a: &Mock, b: &Mock, all: Option<SocketAddr>) -> Config 
         path: PathMatch::Prefix(format!("/{name}")),
         clusters: vec![(cluster.into(), 1)],
         timeout,
+        retry: None,
     };
-    let filter = plugin("guest", "", guest);
+    let again = |name: &str, server_errors, no_answer| Route {
+        retry: Some(Retry {
+            statuses: vec![429],
+            server_errors,
+            no_answer,
+            attempts: 3,
+            per_try_timeout: Some(Duration::from_millis(500)),
+            back_off: (Duration::from_millis(1), Duration::from_millis(10)),
+        }),
+        ..route(name, "one", None)
+    };
+    let filter = plugin("guest", "", "", guest);
+    let upstream = || vec![Arc::clone(&upstream_filter)];
     Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         admin: Some("127.0.0.1:0".parse().unwrap()),
@@ -159,19 +219,27 @@ fn config(guest: &Guest, a: &Mock, b: &Mock, all: Option<SocketAddr>) -> Config 
                 route("empty", "empty", None),
                 route("slow", "a", Some(Duration::from_millis(300))),
                 route("lost", "nowhere", None),
+                again("chain", true, NoAnswer::Any),
+                again("careful", false, NoAnswer::Connect),
             ])
             .collect(),
         clusters: vec![
-            cluster("a", vec![a.address()], vec![]),
-            cluster("b", vec![b.address()], vec![]),
-            cluster("up", vec![a.address()], vec![plugin("guest", "upstream", guest)]),
-            cluster("same", vec![a.address()], vec![filter]),
+            cluster("a", vec![a], vec![]),
+            cluster("b", vec![b], vec![]),
+            cluster("up", vec![a], vec![plugin("guest", "upstream", "", guest)]),
+            cluster("same", vec![a], vec![filter]),
             cluster("dead", vec!["127.0.0.1:9".parse().unwrap()], vec![]),
             cluster("empty", vec![], vec![]),
             cluster("all", all.into_iter().collect(), vec![]),
+            cluster("one", vec![a], upstream()),
+            cluster("two", vec![b], upstream()),
+            cluster("gone", vec!["127.0.0.1:9".parse().unwrap()], upstream()),
+            cluster("shut", vec![shut], upstream()),
+            cluster("vacant", vec![], upstream()),
         ],
         stats_tags: Vec::<metrics::StatsTag>::new(),
         buffer_limit: 1 << 20,
+        chain_header: Some("x-chain".into()),
         idle_timeout: Duration::from_secs(300),
         bounds: BOUNDS,
         log_level: LogLevel::Critical,
@@ -179,12 +247,12 @@ fn config(guest: &Guest, a: &Mock, b: &Mock, all: Option<SocketAddr>) -> Config 
     }
 }
 
-fn envoy(guest: &Guest, a: Mock, b: Mock, all: Option<SocketAddr>) -> Bench {
+fn envoy(guest: &Guest, servers: &Servers, a: Mock, b: Mock) -> Bench {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (address, admin) = (free(), free());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("envoy.yaml");
-    fs::write(&path, envoy_yaml(guest, address, admin, a.address(), b.address(), all)).unwrap();
+    fs::write(&path, envoy::yaml(guest, address, admin, servers)).unwrap();
     let process = gateway::start_envoy(&path);
     let mut bench = Bench { address, admin, a, b, _running: Running::Envoy(process, folder) };
     let begun = Instant::now();
@@ -201,116 +269,6 @@ fn envoy(guest: &Guest, a: Mock, b: Mock, all: Option<SocketAddr>) -> Bench {
         std::thread::sleep(Duration::from_millis(20));
     }
     bench
-}
-
-fn envoy_yaml(
-    guest: &Guest,
-    address: SocketAddr,
-    admin: SocketAddr,
-    a: SocketAddr,
-    b: SocketAddr,
-    all: Option<SocketAddr>,
-) -> String {
-    let env: Vec<String> = guest.env.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    let configuration = guest.configuration.replace('\'', "\'\'");
-    let wasm = |vm_id: &str| {
-        format!(
-            r#"{{name: guest, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm,
-          config: {{name: guest, root_id: guest, failure_policy: FAIL_RELOAD, allow_on_headers_stop_iteration: true,
-            vm_config: {{vm_id: "{vm_id}", runtime: envoy.wasm.runtime.v8, code: {{local: {{filename: "{}"}}}},
-              environment_variables: {{key_values: {{{}}}}}}},
-            configuration: {{"@type": type.googleapis.com/google.protobuf.StringValue, value: '{configuration}'}}}}}}}}"#,
-            guest.module.display(),
-            env.join(", ")
-        )
-    };
-    let cluster = |name: &str, server: Option<SocketAddr>, options: &str| {
-        let servers = server.map_or_else(String::new, |it| {
-            format!(
-                "{{endpoint: {{address: {{socket_address: {{address: {}, port_value: {}}}}}}}}}",
-                it.ip(),
-                it.port()
-            )
-        });
-        format!(
-            "  - {{name: {name}, type: STATIC, connect_timeout: 1s, {options}
-     load_assignment: {{cluster_name: {name}, endpoints: [{{lb_endpoints: [{servers}]}}]}}}}\n"
-        )
-    };
-    let route = |name: &str, cluster: &str, timeout: &str| {
-        format!(
-            "              - {{name: {name}, match: {{path_separated_prefix: /{name}}}, route: {{cluster: {cluster}, timeout: {timeout}}}}}\n"
-        )
-    };
-    let filtered = |vm_id: &str| {
-        format!(
-            r#"typed_extension_protocol_options: {{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {{
-      "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions,
-      explicit_http_config: {{http_protocol_options: {{}}}},
-      http_filters: [{},
-        {{name: codec, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec}}}}]}}}},"#,
-            wasm(vm_id)
-        )
-    };
-    let everything = all.map_or_else(String::new, |_| {
-        // What Envoy's own logs, rate limits and policies would know of the caller.
-        let caller = "response_headers_to_add: [{header: {key: x-caller, value: '%FILTER_STATE(wasm.turnpike.caller:PLAIN)%'}}]";
-        format!("              - {{name: all, match: {{prefix: /}}, route: {{cluster: all, timeout: 0s}}, {caller}}}\n")
-    });
-    let routes = [
-        everything,
-        route("a", "a", "0s"),
-        route("b", "b", "0s"),
-        route("up", "up", "0s"),
-        route("dead", "dead", "0s"),
-        route("empty", "empty", "0s"),
-        route("slow", "a", "0.3s"),
-        route("lost", "nowhere", "0s"),
-    ];
-    let clusters = [
-        cluster("a", Some(a), ""),
-        cluster("b", Some(b), ""),
-        cluster("up", Some(a), &filtered("upstream")),
-        cluster("same", Some(a), &filtered("")),
-        cluster("dead", Some("127.0.0.1:9".parse().unwrap()), ""),
-        cluster("empty", None, ""),
-        cluster("all", all, ""),
-    ];
-    format!(
-        r#"node: {{id: bench, cluster: bench}}
-admin: {{address: {{socket_address: {{address: {}, port_value: {}}}}}}}
-static_resources:
-  listeners:
-  - name: bench
-    address: {{socket_address: {{address: {}, port_value: {}}}}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: bench
-          http_protocol_options: {{enable_trailers: true}}
-          route_config:
-            validate_clusters: false
-            virtual_hosts:
-            - name: any
-              domains: ["*"]
-              routes:
-{}
-          http_filters:
-          - {}
-          - {{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}
-  clusters:
-{}
-"#,
-        admin.ip(),
-        admin.port(),
-        address.ip(),
-        address.port(),
-        routes.concat(),
-        wasm(""),
-        clusters.concat()
-    )
 }
 
 impl Drop for Running {

@@ -66,6 +66,7 @@ fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
         clusters: clusters.collect::<Result<_, _>>()?,
         stats_tags: stats_tags()?,
         buffer_limit: (policy::DEFAULT_MAX_REQUEST_BYTES + SLACK) as usize,
+        chain_header: None,
         idle_timeout: IDLE_TIMEOUT,
         bounds: BOUNDS,
         log_level: match args.log_level {
@@ -110,6 +111,7 @@ fn route(plan: &Plan, entry: &resources::Entry) -> Option<Route> {
         },
         clusters: route.backends.iter().filter_map(|it| Some((name(it.target)?, it.weight))).collect(),
         timeout: route.timeout,
+        retry: None,
     })
 }
 

@@ -29,6 +29,11 @@ struct Root {
 impl Context for Root {}
 
 impl RootContext for Root {
+    fn on_vm_start(&mut self, size: usize) -> bool {
+        probe::start(size);
+        true
+    }
+
     fn on_configure(&mut self, size: usize) -> bool {
         let bytes = get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
         self.configuration = String::from_utf8(bytes).unwrap_or_default();

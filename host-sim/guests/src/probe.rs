@@ -2,22 +2,32 @@
 //! does, and for proving that two hosts do the same.
 //!
 //! The header `x-probe` holds the script: `phase=action,action;phase=action`. A phase is a callback, a body's last one
-//! being `request_end` or `response_end`; its actions are done in order each time it comes. What happens is written under the name in `x-id`; a request with that name in
-//! `x-trace` is answered with it.
+//! being `request_end` or `response_end`; its actions are done in order each time it comes, or with `phase@cluster` only
+//! on the way to that cluster. What happens is written under the name in `x-id`; a request with that name in `x-trace`
+//! is answered with it. In a VM whose configuration is `upstream` the headers are `x-probe-up` and `x-trace-up`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::time::Duration;
 
 use host_calls::{self as host, Buffer, Map, Message};
+use proxy_wasm::hostcalls::{get_buffer, get_property, get_shared_data, set_shared_data};
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
+use proxy_wasm::types::{Action, BufferType};
 
 thread_local! {
     /// What has been written down, by name. It lives as long as the VM.
     static TRACES: RefCell<HashMap<String, Vec<String>>> = RefCell::default();
     /// Streams that wait for the next tick.
     static WAITING: RefCell<Vec<Probe>> = RefCell::default();
+    /// What the names of this VM's headers end with.
+    static SUFFIX: Cell<&'static str> = const { Cell::new("") };
+}
+
+/// Reads the VM's configuration, of so many bytes.
+pub fn start(size: usize) {
+    let configuration = get_buffer(BufferType::VmConfiguration, 0, size).ok().flatten();
+    SUFFIX.set(if configuration.is_some_and(|it| it == b"upstream") { "-up" } else { "" });
 }
 
 /// At each tick of the root context, does what is asked for in the phase `woken` of streams that wait.
@@ -58,7 +68,7 @@ impl Probe {
             return action;
         }
         self.note(format!("{phase}{facts}"));
-        for step in self.script.get(phase).cloned().unwrap_or_default() {
+        for step in self.steps(phase) {
             if step == "pause" {
                 action = Action::Pause;
                 continue;
@@ -67,6 +77,14 @@ impl Probe {
             self.note(format!("  {step} -> {said}"));
         }
         action
+    }
+
+    fn steps(&self, phase: &str) -> Vec<String> {
+        if let Some(steps) = self.script.get(phase) {
+            return steps.clone();
+        }
+        let cluster = host::property(&["xds", "cluster_name"]).unwrap_or_default();
+        self.script.get(&format!("{phase}@{cluster}")).cloned().unwrap_or_default()
     }
 
     fn act(&self, phase: &str, step: &str, size: usize) -> String {
@@ -95,12 +113,22 @@ impl Probe {
             "property" => {
                 host::property(&word().split('/').collect::<Vec<_>>()).unwrap_or_else(|| "none".into())
             }
+            "number" => number(word()),
             "property-to-request" => {
                 let (property, name) = (word(), word());
                 let value = host::property(&[property]).unwrap_or_else(|| "none".into());
                 done(host::set_header(Map::Request, name, &value))
             }
             "set-property" => done(host::set_property(word(), word())),
+            "shared-set" => match set_shared_data(word(), Some(word().as_bytes()), None) {
+                Ok(()) => "ok".into(),
+                Err(status) => format!("status {}", status as u32),
+            },
+            "shared-get" => match get_shared_data(word()) {
+                Ok((Some(value), _)) => String::from_utf8_lossy(&value).into_owned(),
+                Ok((None, _)) => "none".into(),
+                Err(status) => format!("status {}", status as u32),
+            },
             "reply" => done(host::reply(
                 word().parse().unwrap_or(0),
                 "probe",
@@ -128,6 +156,13 @@ impl Probe {
     }
 }
 
+/// A property of eight bytes.
+fn number(path: &str) -> String {
+    let bytes = get_property(path.split('/').collect()).ok().flatten();
+    let number = bytes.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+    number.map_or_else(|| "none".into(), |number| number.to_string())
+}
+
 fn header(map: Map, name: &str) -> String {
     match host::header(map, name) {
         Ok(value) => value,
@@ -142,11 +177,17 @@ impl Context for Probe {
         let facts = format!(" status={status} body={size}");
         self.play("call", &facts, size);
     }
+
+    fn on_done(&mut self) -> bool {
+        self.play("done", "", 0);
+        true
+    }
 }
 
 impl HttpContext for Probe {
     fn on_http_request_headers(&mut self, _: usize, end: bool) -> Action {
-        let asked = header(Map::Request, "x-trace");
+        let suffix = SUFFIX.get();
+        let asked = header(Map::Request, &format!("x-trace{suffix}"));
         if asked != "none" {
             let lines = TRACES.with_borrow(|traces| traces.get(&asked).map(|lines| lines.join("\n")));
             let _ = host::reply(200, "trace", &[], lines.unwrap_or_default().as_bytes());
@@ -156,7 +197,7 @@ impl HttpContext for Probe {
         if id != "none" {
             self.id = id;
         }
-        let script = header(Map::Request, "x-probe");
+        let script = header(Map::Request, &format!("x-probe{suffix}"));
         for part in script.split(';') {
             if let Some((phase, steps)) = part.split_once('=') {
                 self.script.insert(phase.to_owned(), steps.split(',').map(str::to_owned).collect());

@@ -126,7 +126,7 @@ fn link_properties(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         let (path, value) = (name(&guest, path, len)?, guest.bytes(from, size)?);
         let traffic = guest.host().view()?.traffic.borrow();
         let name = path.trim_end_matches('\0').replace('\0', ".");
-        traffic.filter_state.borrow_mut().insert(name, value);
+        traffic.common.filter_state.borrow_mut().insert(name, value);
         Ok(())
     });
     Ok(())
