@@ -91,7 +91,8 @@ pub fn up(args: &Up) -> Result<(), Failure> {
     })?
 }
 
-/// Points targets whose key is missing at a mock provider, if that is wanted.
+/// Points targets whose key is missing at a mock provider, if that is wanted. Whoever listens on this machine is somebody's
+/// own stand-in, and stays: it gets a key that is none.
 fn stand_in(plan: &mut Plan, wanted: bool) -> Result<Option<Mock>, Failure> {
     if plan.missing_keys().next().is_none() {
         return Ok(None);
@@ -103,12 +104,19 @@ fn stand_in(plan: &mut Plan, wanted: bool) -> Result<Option<Mock>, Failure> {
     }
     let mock = Mock::start_told(SocketAddr::from(([127, 0, 0, 1], 0)), Script::default(), |_| {})?;
     for target in plan.targets.iter_mut().filter(|target| matches!(target.key, Key::Missing(_))) {
-        target.host = mock.address().ip().to_string();
-        target.port = mock.address().port();
-        target.tls = None;
+        if !is_here(&target.host) {
+            target.host = mock.address().ip().to_string();
+            target.port = mock.address().port();
+            target.tls = None;
+        }
         target.key = Key::Known(Secret::new("no-key-for-the-mock".into()));
     }
     Ok(Some(mock))
+}
+
+/// Whether a host is this machine.
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback())
 }
 
 /// Ctrl-C, or a polite request to stop.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_sim::abi::LogLevel;
-use host_sim::config::{Cluster, Config, Endpoint, PathMatch, Plugin, Route, Tls};
+use host_sim::config::{Cluster, Config, Endpoint, NoAnswer, PathMatch, Plugin, Retry, Route, Tls};
 use host_sim::metrics::StatsTag;
 use host_sim::vm::{Bounds, Module};
 use policy::written;
@@ -66,7 +66,7 @@ fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
         clusters: clusters.collect::<Result<_, _>>()?,
         stats_tags: stats_tags()?,
         buffer_limit: (policy::DEFAULT_MAX_REQUEST_BYTES + SLACK) as usize,
-        chain_header: None,
+        chain_header: Some(gateway::CHAIN_HEADER.to_owned()),
         idle_timeout: IDLE_TIMEOUT,
         bounds: BOUNDS,
         log_level: match args.log_level {
@@ -111,7 +111,25 @@ fn route(plan: &Plan, entry: &resources::Entry) -> Option<Route> {
         },
         clusters: route.backends.iter().filter_map(|it| Some((name(it.target)?, it.weight))).collect(),
         timeout: route.timeout,
-        retry: None,
+        retry: retry(route),
+    })
+}
+
+/// What is done when an attempt fails, as in the Envoy configuration.
+fn retry(route: &resources::Route) -> Option<Retry> {
+    let failover = route.failover.as_ref().filter(|_| route.attempts() > 1)?;
+    let on = &failover.written.on;
+    Some(Retry {
+        statuses: on.statuses.clone(),
+        server_errors: on.server_errors,
+        no_answer: match on.no_answer {
+            written::NoAnswer::Never => NoAnswer::Never,
+            written::NoAnswer::Connect => NoAnswer::Connect,
+            written::NoAnswer::Any => NoAnswer::Any,
+        },
+        attempts: route.attempts(),
+        per_try_timeout: failover.first_byte_timeout,
+        back_off: failover.back_off,
     })
 }
 
