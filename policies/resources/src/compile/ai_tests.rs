@@ -35,7 +35,6 @@ fn what_would_not_be_done_is_refused() {
             "semanticCache: {}",
             "spec.options.ai.semanticCache: semanticCache is not supported by this version",
         ),
-        ("backupModels: [a]", "backupModels is not supported by this version"),
         ("promptEnrichment: {prepnd: []}", "prepnd: unknown field, did you mean `prepend`?"),
         ("promptEnrichment: {prepend: [{role: tool, content: a}]}", "prepend[0].role: `tool` is no role"),
         ("promptEnrichment: {prepend: [{role: user}]}", "prepend[0]: `content` is missing"),

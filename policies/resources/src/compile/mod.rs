@@ -248,6 +248,8 @@ mod access_tests;
 #[cfg(test)]
 mod ai_tests;
 #[cfg(test)]
+mod failover_tests;
+#[cfg(test)]
 mod guard_refusals_tests;
 #[cfg(test)]
 mod guard_tests;
