@@ -360,6 +360,7 @@ impl Chain {
     /// An answer that is not the upstream's. If nothing has been answered yet it passes the filters like any other;
     /// if they have an answer in hand it takes its place; after that it is too late.
     fn local_reply(&mut self, reply: LocalReply) {
+        self.take_sent();
         let before = self.answered;
         self.replied = true;
         self.to_upstream.clear();

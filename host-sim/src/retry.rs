@@ -53,16 +53,17 @@ enum Ended {
 }
 
 impl Tries {
-    /// Attempts at the clusters that a header names, one at each, or else all at the route's own.
-    pub fn new(retry: &Retry, named: Option<&str>, own: &str) -> Tries {
-        let named = named.unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty());
-        let mut clusters: Vec<String> = named.map(str::to_owned).collect();
-        let attempts = retry.attempts.max(1) as usize;
-        let most = if clusters.is_empty() { attempts } else { attempts.min(clusters.len()) };
-        if clusters.is_empty() {
-            clusters.push(own.to_owned());
-        }
-        Tries { retry: retry.clone(), clusters, most }
+    /// One attempt at each of the clusters that a header names; `None` if it names none.
+    pub fn named(retry: &Retry, names: &str) -> Option<Tries> {
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let clusters: Vec<String> = names.map(str::to_owned).collect();
+        let most = clusters.len().min(retry.attempts.max(1) as usize);
+        (most > 0).then(|| Tries { retry: retry.clone(), clusters, most })
+    }
+
+    /// All attempts at one cluster.
+    pub fn same(retry: &Retry, cluster: &str) -> Tries {
+        Tries { retry: retry.clone(), clusters: vec![cluster.into()], most: retry.attempts.max(1) as usize }
     }
 
     /// The cluster of an attempt, counted from 0; none if there is no such attempt.

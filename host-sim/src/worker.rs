@@ -116,13 +116,15 @@ impl Worker {
     fn connect(self: &Rc<Worker>, headers: &mut HeaderMap, common: &Rc<Common>) -> Connected {
         let route = self.route(headers).ok_or_else(|| host_reply(404, "", "route_not_found"))?;
         let header = self.config.chain_header.as_deref();
-        let named = header.and_then(|header| headers.text(header)).map(str::to_owned);
+        let names = header.and_then(|header| headers.text(header)).unwrap_or_default().to_owned();
         header.into_iter().for_each(|header| headers.remove(header));
-        let own = route.pick(&self.turn)?;
         let Some(again) = &route.retry else {
-            return Ok((self.open(own, &route.name, common)?.right, route.timeout));
+            return Ok((self.open(route.pick(&self.turn)?, &route.name, common)?.right, route.timeout));
         };
-        let tries = Tries::new(again, named.as_deref(), own);
+        let tries = match Tries::named(again, &names) {
+            Some(tries) => tries,
+            None => Tries::same(again, route.pick(&self.turn)?),
+        };
         let (worker, name, common) = (Rc::clone(self), route.name.clone(), Rc::clone(common));
         let open = move |cluster: &str| worker.open(cluster, &name, &common);
         let (left, right) = stage::pair();
