@@ -132,9 +132,53 @@ fn type_in(gateway: &Gateway, folder: &Path, command: &str) -> String {
     String::from_utf8_lossy(&bash.output().unwrap().stdout).trim_end().to_owned()
 }
 
+/// The plugin configurations that it shows.
+fn configurations(readme: &str) -> impl Iterator<Item = &str> {
+    readme.split("```json\n").skip(1).map(|block| block.split("\n```").next().unwrap())
+}
+
+#[test]
+fn the_module_takes_every_configuration_of_the_readme() {
+    let readme = fs::read_to_string(project::root().join("README.md")).unwrap();
+    assert!(configurations(&readme).count() >= 2);
+    for json in configurations(&readme) {
+        let read = policy::Plugin::read(json.as_bytes(), &|_| Some("sk".into()));
+        assert!(read.is_ok(), "{read:?}\n{json}");
+    }
+}
+
+// The mock of the chapter has its port; a lab's has another.
+lab!(the_failover_of_the_readme, |host: Host| {
+    let policies = project::root().join("policies");
+    for folder in ["", "released"] {
+        let busy =
+            Script { status: 429, headers: vec![("retry-after".into(), "7".into())], ..Script::default() };
+        let provider = Mock::start("127.0.0.1:0".parse().unwrap(), busy).unwrap();
+        let port = provider.address().port().to_string();
+        let text = |name: &str| fs::read_to_string(policies.join(folder).join(name)).unwrap() + "\n---\n";
+        let files = text("openai-upstream-model-failover.yaml").replace("9102", &port)
+            + &text("model-failover-openai-routeoption.yaml");
+        let base = policies.join("base");
+        // The folder's own file is named first and comes before; these replace what is in it.
+        let start = Start::new(host, "").arg("-f").arg(base.to_str().unwrap()).arg("--mock");
+        let more = tempfile::tempdir().unwrap();
+        fs::write(more.path().join("failover.yaml"), files).unwrap();
+        let gateway = start.arg("-f").arg(more.path().to_str().unwrap()).up();
+        let ask = Ask::post("/openai", r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}"#);
+        let reply = gateway.send(&ask);
+        assert_eq!((reply.status, reply.header("retry-after")), (429, Some("7")), "{}", reply.text());
+        let models: Vec<_> =
+            provider.requests().iter().map(|it| it.json()["model"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(models, ["gpt-4o", "gpt-4.0-turbo", "gpt-3.5-turbo"]);
+        provider.play(Script { status: 429, times: Some(2), ..Script::default() });
+        let reply = gateway.send(&ask);
+        assert_eq!((reply.status, reply.header("x-turnpike-model")), (200, Some("gpt-3.5-turbo")));
+    }
+});
+
 lab!(the_readme_s_module_configuration_works_by_itself, |host: Host| {
     let readme = fs::read_to_string(project::root().join("README.md")).unwrap();
-    let json = readme.split("```json\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let json = configurations(&readme).find(|it| it.contains("unmatched")).unwrap();
     let provider = Mock::start("127.0.0.1:0".parse().unwrap(), Script::default()).unwrap();
     let alone = labs::bench::Bench::with_module(
         host,
