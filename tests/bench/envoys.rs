@@ -128,34 +128,38 @@ impl Envoys {
         requests: usize,
         request: impl Fn(usize) -> Vec<u8> + Sync,
     ) -> f64 {
-        let before = self.gateway.processor_time();
-        let next = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..CONNECTIONS.min(requests) {
-                scope.spawn(|| self.send(listener, requests, &request, &next));
-            }
-        });
-        let spent = self.gateway.processor_time() - before;
-        spent.as_secs_f64() * 1e6 / requests as f64
+        cost_at(self.listeners[listener], self.gateway.0.id(), requests, request)
     }
+}
 
-    fn send(
-        &self,
-        listener: usize,
-        requests: usize,
-        request: &impl Fn(usize) -> Vec<u8>,
-        next: &AtomicUsize,
-    ) {
-        let mut stream = TcpStream::connect(self.listeners[listener]).unwrap();
-        stream.set_nodelay(true).unwrap();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= requests {
-                return;
-            }
-            stream.write_all(&request(number)).unwrap();
-            receive(&mut stream);
+/// The microseconds of processor time that a process takes for a request to an address, over so many requests.
+pub fn cost_at(
+    address: SocketAddr,
+    pid: u32,
+    requests: usize,
+    request: impl Fn(usize) -> Vec<u8> + Sync,
+) -> f64 {
+    let before = processor_time(pid);
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS.min(requests) {
+            scope.spawn(|| send(address, requests, &request, &next));
         }
+    });
+    let spent = processor_time(pid) - before;
+    spent.as_secs_f64() * 1e6 / requests as f64
+}
+
+fn send(address: SocketAddr, requests: usize, request: &impl Fn(usize) -> Vec<u8>, next: &AtomicUsize) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        if number >= requests {
+            return;
+        }
+        stream.write_all(&request(number)).unwrap();
+        receive(&mut stream);
     }
 }
 
@@ -180,7 +184,8 @@ fn receive(stream: &mut TcpStream) {
     }
 }
 
-fn chat(token: Option<&String>) -> Vec<u8> {
+/// A chat of one kilobyte.
+pub fn chat(token: Option<&String>) -> Vec<u8> {
     let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"TEXT"}]}"#;
     let text: String = "How are you? ".chars().cycle().take(CHAT_BYTES - body.len() + 4).collect();
     let token = token.map(|it| format!("authorization: Bearer {it}\r\n")).unwrap_or_default();
@@ -212,13 +217,11 @@ pub fn module(configuration: &Value) -> Value {
     }})
 }
 
-impl Process {
-    /// What all its threads have spent on a processor.
-    fn processor_time(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.0.id())).unwrap();
-        let spent = tasks.filter_map(|task| nanoseconds(&task.ok()?.path())).sum();
-        Duration::from_nanos(spent)
-    }
+/// What all threads of a process have spent on a processor.
+fn processor_time(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let spent = tasks.filter_map(|task| nanoseconds(&task.ok()?.path())).sum();
+    Duration::from_nanos(spent)
 }
 
 fn nanoseconds(task: &Path) -> Option<u64> {

@@ -3,13 +3,15 @@
 
 mod access;
 mod envoys;
+mod failover;
 mod guards;
 mod instructions;
 mod rounds;
 mod texts;
 
 /// What there is, by the name that `make bench ONLY=` takes.
-const REPORTS: [(&str, fn()); 2] = [("access", access::report), ("guards", guards::report)];
+const REPORTS: [(&str, fn()); 3] =
+    [("access", access::report), ("failover", failover::report), ("guards", guards::report)];
 
 fn main() {
     if let Some(task) = std::env::var_os(instructions::TASK) {

@@ -223,7 +223,7 @@ fn begin(target: &Target, arrival: &Arrival<'_>, effects: &mut Effects) -> Resul
     let method = headers.get(":method").unwrap_or_default();
     let call = Call { operation: Operation::of(method, &handover.path), path: handover.path.clone() };
     write_headers(target, &call, headers, Place::Cluster, effects);
-    // What an earlier attempt has made of `content-length` is still there (H18), so that it has to be written anew.
+    // What an earlier attempt has made of `content-length` is still there (H20), so that it has to be written anew.
     let edits = (target.model.is_some() || handover.chain.len() > 1) && call.operation.is_understood();
     let is_last = arrival.attempt as usize >= handover.chain.len();
     let asked = Asked { handover, is_last, since: arrival.now };
