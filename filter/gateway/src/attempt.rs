@@ -224,7 +224,7 @@ fn begin(target: &Target, arrival: &Arrival<'_>, effects: &mut Effects) -> Resul
     let call = Call { operation: Operation::of(method, &handover.path), path: handover.path.clone() };
     write_headers(target, &call, headers, Place::Cluster, effects);
     // What an earlier attempt has made of `content-length` is still there (H20), so that it has to be written anew.
-    let edits = (target.model.is_some() || handover.chain.len() > 1) && call.operation.is_understood();
+    let edits = (target.model.is_some() || arrival.attempt > 1) && call.operation.is_understood();
     let is_last = arrival.attempt as usize >= handover.chain.len();
     let asked = Asked { handover, is_last, since: arrival.now };
     Ok(if edits && !arrival.end { Phase::AwaitBody(asked) } else { Phase::AwaitAnswer(asked) })

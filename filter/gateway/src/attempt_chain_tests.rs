@@ -15,8 +15,7 @@ const CHAIN: &str = ":method: POST\n:path: /x\n:authority: h\ncontent-type: appl
 fn asked(number: u32) -> Attempt {
     let mut attempt = Attempt::new(target(TARGET));
     let lines = format!("{CHAIN}\nattempt: {number}");
-    let step = show(&request(&lines, |arrival| attempt.on(Event::Request(arrival))));
-    assert!(step.ends_with("hold"), "{step}");
+    request(&lines, |arrival| attempt.on(Event::Request(arrival)));
     attempt.on(Event::RequestBody(b"{}".to_vec()));
     attempt
 }
@@ -33,11 +32,14 @@ fn begun(attempt: &mut Attempt, bytes: &str, end: bool) -> String {
 const STREAM: &str = ":status: 200\ncontent-type: text/event-stream";
 
 #[test]
-fn the_body_is_seen_so_that_its_length_can_be_told_anew() {
-    let mut attempt = Attempt::new(target(TARGET));
-    request(CHAIN, |arrival| attempt.on(Event::Request(arrival)));
-    assert_eq!(attempt.appetite(), Appetite::RequestBody);
-    assert_eq!(show(&attempt.on(Event::RequestBody(b"not JSON".to_vec()))), "edit body, growth 0\npass");
+fn after_another_attempt_the_body_is_seen_so_that_its_length_can_be_told_anew() {
+    let mut first = Attempt::new(target(TARGET));
+    request(CHAIN, |arrival| first.on(Event::Request(arrival)));
+    assert_eq!(first.appetite(), Appetite::Nothing);
+    let mut second = Attempt::new(target(TARGET));
+    request(&format!("{CHAIN}\nattempt: 2"), |arrival| second.on(Event::Request(arrival)));
+    assert_eq!(second.appetite(), Appetite::RequestBody);
+    assert_eq!(show(&second.on(Event::RequestBody(b"not JSON".to_vec()))), "edit body, growth 0\npass");
 }
 
 #[test]
