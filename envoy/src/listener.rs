@@ -34,9 +34,10 @@ fn connection_manager() -> Value {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "turnpike",
         "codec_type": "AUTO",
-        // A client is a client, also on the same machine: its x-envoy-* headers are not Envoy's own.
+        // A client is a client, also on the same machine and in a private network: its x-envoy-* headers are not Envoy's
+        // own. Nobody has this address; a list with no address in it would mean all private networks.
         "use_remote_address": true,
-        "internal_address_config": { "unix_sockets": false },
+        "internal_address_config": { "cidr_ranges": [{ "address_prefix": "255.255.255.255", "prefix_len": 32 }] },
         // Policies are bound to paths: a path has one spelling.
         "normalize_path": true,
         "merge_slashes": true,

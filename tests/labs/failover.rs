@@ -331,6 +331,18 @@ lab!(callers_are_led_to_their_own_models_only, |host| {
     assert_eq!(models(&first), ["gpt-4o-mini", "gpt-4o"]);
 });
 
+lab!(a_client_cannot_ask_for_attempts, |host| {
+    let provider = mock(failing(503));
+    let gateway = Gateway::up(host, &labs::policies::simple(provider.address()));
+    for forwarded in [false, true] {
+        let ask = Ask::chat("/openai").header("x-envoy-max-retries", "3").header("x-envoy-retry-on", "5xx");
+        // From afar, and from the same machine.
+        let ask = if forwarded { ask.header("x-forwarded-for", "192.0.2.1") } else { ask };
+        assert_eq!(gateway.send(&ask).status, 503);
+    }
+    assert_eq!(provider.requests().len(), 2);
+});
+
 lab!(a_client_cannot_choose_whom_it_is_led_to, |host| {
     let (first, second) = (mock(Script::default()), mock(Script::default()));
     let targets = [("openai", "a", first.address(), "sk"), ("openai", "b", second.address(), "sk")];

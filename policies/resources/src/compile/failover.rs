@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use policy::written;
+use policy::written::{self, NoAnswer};
 
 use super::Compiler;
 use super::targets::{Offer, free};
@@ -10,8 +10,8 @@ use crate::kinds::ai::Ai;
 use crate::kinds::failover::{self as kind, Backup};
 use crate::kinds::options::Written;
 use crate::kinds::retries::Retries;
-use crate::plan::{Backend, Failover, Plan, Target};
-use crate::problem::{Severity, did_you_mean};
+use crate::plan::{Backend, Failover, Key, Plan, Target};
+use crate::problem::{Place, Severity, did_you_mean};
 
 /// How long is waited before another attempt where nothing is said: the next one is somebody else.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
@@ -64,6 +64,15 @@ impl Compiler<'_> {
             self.back_up(backup, ai, first, offers, &mut chain);
         }
         let more = !models.is_empty() || ours.is_some();
+        if let (Some(ai), Some(it), Some(retries)) = (ai, ours, retries_on)
+            && it.first_byte_timeout.is_some()
+            && retries.on.no_answer != NoAnswer::Any
+        {
+            let what = "ends an attempt, but leads to no other one: `retryOn` does not name `reset` or `5xx`";
+            let field = "spec.options.ai.failover.firstByteTimeout";
+            self.report.add(Severity::Warning, &ai.place, field, what);
+        }
+        self.note_shared_key(&chain, ai.map(|it| &it.place).or(retries.map(|it| &it.place)));
         (chain.backends, Some(failover(retries_on, ours, more)))
     }
 
@@ -102,6 +111,18 @@ impl Compiler<'_> {
         if !added {
             let what = "is asked already, and is not asked again";
             self.report.add(Severity::Note, &backup.place, &backup.path, what);
+        }
+    }
+
+    /// Says where a client's own key would go to more than one provider.
+    fn note_shared_key(&self, chain: &Chain<'_>, place: Option<&Place>) {
+        let targets = chain.backends.iter().filter_map(|it| chain.plan.targets.get(it.target));
+        let shown = targets.filter(|it| matches!(it.key, Key::Passthrough));
+        let mut hosts: Vec<(&str, u16)> = shown.map(|it| (it.host.as_str(), it.port)).collect();
+        hosts.dedup();
+        if let (Some(place), [(one, _), (other, _), ..]) = (place, hosts.as_slice()) {
+            let what = format!("the client's own key goes to {one}, and to {other} when that fails");
+            self.report.add(Severity::Warning, place, "spec.options", what);
         }
     }
 

@@ -195,6 +195,21 @@ fn a_timeout_of_the_options_comes_before_that_of_the_route() {
 }
 
 #[test]
+fn a_client_s_key_for_several_providers_is_worth_a_warning() {
+    let pool = |host: &str| {
+        format!("{{pool: [{{openai: {{authToken: {{passthrough: {{}}}}, customHost: {{host: {host}}}}}}}]}}")
+    };
+    let pools = format!("{}, {}", pool("a.test"), pool("b.test"));
+    let said = said(&multi(&pools), "ai: {failover: {}}");
+    assert!(
+        said.iter().any(|it| it.contains("the client's own key goes to a.test, and to b.test")),
+        "{said:?}"
+    );
+    let one = self::said(&multi(&pool("a.test")), "ai: {backupModels: [x]}");
+    assert!(!one.iter().any(|it| it.contains("own key")), "{one:?}");
+}
+
+#[test]
 fn what_cannot_be_done_is_said_where_it_is_written() {
     for (options, says) in [
         ("retries: {retryOn: 5xxx}", "options.retries.retryOn: `5xxx` is no condition known here"),
@@ -208,6 +223,10 @@ fn what_cannot_be_done_is_said_where_it_is_written() {
             "retriableStatusCodes[0]: warning: 401 is left out",
         ),
         ("retries: {retryOn: 5xx, rateLimitedRetryBackOff: {}}", "rateLimitedRetryBackOff: note: is skipped"),
+        (
+            "retries: {retryOn: retriable-status-codes, retriableStatusCodes: [429]}, ai: {failover: {firstByteTimeout: 1s}}",
+            "firstByteTimeout: warning: ends an attempt, but leads to no other one",
+        ),
         ("ai: {failover: {backups: [{}]}}", "backups[0]: names nobody else"),
         (
             "ai: {failover: {backups: [{upstreamRef: {name: othr}}]}}",
