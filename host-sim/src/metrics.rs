@@ -95,13 +95,13 @@ impl Metrics {
         id as u32
     }
 
-    /// Adds to a counter or a gauge. A counter does not go down.
+    /// Adds to a counter or a gauge. A counter does not go down, nor can nothing be added to it.
     ///
     /// # Errors
     /// [`Status::NotFound`], or [`Status::BadArgument`] for a histogram.
     pub fn increment(&self, id: u32, by: i64) -> Answer {
         self.change(id, |metric| match metric.kind {
-            Kind::Counter if by < 0 => Err(Status::BadArgument),
+            Kind::Counter if by <= 0 => Err(Status::BadArgument),
             Kind::Counter | Kind::Gauge => {
                 metric.value = metric.value.saturating_add_signed(by);
                 Ok(())

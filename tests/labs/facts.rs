@@ -248,3 +248,12 @@ lab!(h17_a_stream_that_waits_can_be_answered_from_a_tick, |host| {
     assert_eq!((reply.status, reply.text().as_str()), (418, "tea"), "{trace}");
     assert_eq!(bench.a.requests().len(), 0);
 });
+
+lab!(h26_nothing_cannot_be_counted, |host| {
+    let bench = Bench::up(host, "probe");
+    let (_, trace) = bench.probe(Ask::get("/a"), "request_headers=count some 2,count some 0");
+    assert!(
+        trace.contains("  count some 2 -> ok") && trace.contains("  count some 0 -> status 2"),
+        "{trace}"
+    );
+});

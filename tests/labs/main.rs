@@ -24,3 +24,4 @@ mod retries;
 mod secrets;
 mod streams;
 mod tokens;
+mod usage;

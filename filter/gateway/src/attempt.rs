@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use policy::{Credential, Target, TargetPath};
+use policy::{Credential, Provider, Target, TargetPath};
 
 use crate::document::Document;
 use crate::edits::Edits;
@@ -15,6 +15,7 @@ use crate::headers::Headers;
 use crate::metric::{self, AttemptOutcome, Metric};
 use crate::path::{Call, Operation, after_prefix, split_query};
 use crate::reply::{Reason, Reply};
+use crate::usage::asks_for_usage;
 
 /// Headers that carry a client's credential, for any provider or for the gateway. None of them is a provider's
 /// business, and on a second attempt they hold the first provider's key.
@@ -59,6 +60,7 @@ enum Phase {
 #[derive(Debug)]
 struct Asked {
     handover: Handover,
+    operation: Operation,
     /// Whether somebody else is asked should this one fail.
     is_last: bool,
     since: Duration,
@@ -79,7 +81,7 @@ impl Attempt {
         let next = match (phase, event) {
             (Phase::AwaitRequest, Event::Request(arrival)) => begin(&self.target, &arrival, &mut effects),
             (Phase::AwaitBody(asked), Event::RequestBody(body)) => {
-                set_model(&self.target, asked, body, &mut effects)
+                set_fields(&self.target, asked, body, &mut effects)
             }
             (Phase::AwaitAnswer(asked), Event::Response(answer)) => {
                 Ok(self.answered(asked, &answer, &mut effects))
@@ -224,17 +226,20 @@ fn begin(target: &Target, arrival: &Arrival<'_>, effects: &mut Effects) -> Resul
     let call = Call { operation: Operation::of(method, &handover.path), path: handover.path.clone() };
     write_headers(target, &call, headers, Place::Cluster, effects);
     // What an earlier attempt has made of `content-length` is still there (H20), so that it has to be written anew.
-    let edits = (target.model.is_some() || arrival.attempt > 1) && call.operation.is_understood();
+    let writes = target.model.is_some() || handover.reports;
+    let edits = (writes || arrival.attempt > 1) && call.operation.is_understood();
     let is_last = arrival.attempt as usize >= handover.chain.len();
-    let asked = Asked { handover, is_last, since: arrival.now };
+    let operation = call.operation;
+    let asked = Asked { handover, operation, is_last, since: arrival.now };
     Ok(if edits && !arrival.end { Phase::AwaitBody(asked) } else { Phase::AwaitAnswer(asked) })
 }
 
-fn set_model(target: &Target, asked: Asked, body: Vec<u8>, effects: &mut Effects) -> Result<Phase, Reply> {
+fn set_fields(target: &Target, asked: Asked, body: Vec<u8>, effects: &mut Effects) -> Result<Phase, Reply> {
     let mut edits = Edits::default();
-    let model = model(target);
-    if model.is_some() {
-        Document::parse(body)?.set(model.as_ref().map(|(name, json)| (*name, json.as_str())), &mut edits);
+    if target.model.is_some() || asked.handover.reports {
+        let document = Document::parse(body)?;
+        let fields = fields(target, asked.operation, asked.handover.reports, &document);
+        document.set(fields.iter().map(|(name, json)| (*name, json.as_str())), &mut edits);
     }
     effects.push(Effect::EditRequestBody(edits));
     Ok(Phase::AwaitAnswer(asked))
@@ -274,10 +279,20 @@ pub fn write_headers(
     }
 }
 
-/// The body's field for the model of a target, where it has one of its own.
-pub fn model(target: &Target) -> Option<Field<'static>> {
-    let model = target.model.as_deref()?;
-    Some(("model", serde_json::Value::from(model).to_string()))
+/// The body's fields that are written for a target: its model, where it has one of its own, and what makes a stream report
+/// its usage, where that is wanted and the provider knows of it.
+pub fn fields(
+    target: &Target,
+    operation: Operation,
+    reports: bool,
+    document: &Document,
+) -> Vec<Field<'static>> {
+    let model = target.model.as_deref().map(|it| ("model", serde_json::Value::from(it).to_string()));
+    let asks = match target.provider {
+        Provider::Openai if reports => asks_for_usage(operation, document),
+        Provider::Openai | Provider::Mistral => None,
+    };
+    model.into_iter().chain(asks.map(|json| ("stream_options", json))).collect()
 }
 
 /// Whether a client's header goes out to the provider.

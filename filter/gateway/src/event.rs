@@ -195,6 +195,8 @@ pub enum Effect {
     Remember(String, Lesson),
     /// Counts one.
     Count(Metric),
+    /// Counts so many.
+    Add(Metric, u64),
     /// Notes a value in a histogram.
     Observe(Metric, u64),
     /// Writes a line to the host's log.

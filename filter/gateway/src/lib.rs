@@ -32,6 +32,7 @@ mod reply;
 mod sse;
 #[cfg(test)]
 mod testing;
+mod usage;
 
 pub use access::{Access, Fetch, Models};
 pub use attempt::Attempt;
@@ -40,7 +41,7 @@ pub use event::{Answer, Appetite, Arrival, CallOut, Delivery, Effect, End, Event
 pub use exchange::Exchange;
 pub use failover::{Lesson, Recall, Trouble};
 pub use headers::Headers;
-pub use metric::{Metric, Names};
+pub use metric::{Metric, ModelNames, Names};
 pub use reply::{Outcome, Reason, Reply, Stage};
 
 /// Headers of this beginning are the gateway's own: taken from what clients send, kept from what providers see.

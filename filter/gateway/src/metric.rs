@@ -1,8 +1,10 @@
 //! What is counted: series of the host's, by the names and labels that it keeps them under.
 
+use std::cell::RefCell;
+
 use policy::failover::Backend;
 use policy::guard::Mode;
-use policy::{Gateway, Route, Target};
+use policy::{Gateway, Provider, Route, Target};
 
 use crate::reply::Outcome;
 
@@ -36,6 +38,22 @@ pub enum Metric {
     },
     /// Milliseconds from the beginning of an attempt to that of its answer; a stream begins with its first event.
     FirstByte,
+    /// Tokens, under the names that dashboards of Gloo know.
+    Tokens {
+        /// Which.
+        kind: TokenKind,
+        /// Who was asked, and for what.
+        asked: Model,
+    },
+    /// Tokens of one answer, under OpenTelemetry's name.
+    TokenUsage {
+        /// Which.
+        kind: TokenKind,
+        /// Who was asked, and for what.
+        asked: Model,
+    },
+    /// Milliseconds from the beginning of a request to its end, under OpenTelemetry's name.
+    Duration(Model),
     /// Requests that have left a target alone because it is in trouble.
     Skipped {
         /// Index into [`Gateway::routes`].
@@ -43,6 +61,62 @@ pub enum Metric {
         /// Index into the backends of the route.
         backend: usize,
     },
+}
+
+/// Which tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenKind {
+    /// That the model has read.
+    Input,
+    /// That it has written.
+    Output,
+}
+
+/// A provider and a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Model {
+    /// Whose API was spoken.
+    pub provider: Provider,
+    /// Its number among the [names](ModelNames) of models.
+    pub name: usize,
+}
+
+/// The names of models that metrics know. Clients name models, so there are so many and no more: what comes after that is
+/// `other`.
+#[derive(Debug, Default)]
+pub struct ModelNames(RefCell<Vec<String>>);
+
+/// As many models as metrics tell apart in one VM.
+const MOST_MODELS: usize = 128;
+
+impl ModelNames {
+    /// The number of a name.
+    pub fn number(&self, name: &str) -> usize {
+        let Ok(mut names) = self.0.try_borrow_mut() else { return MOST_MODELS };
+        if let Some(known) = names.iter().position(|it| it == name) {
+            return known;
+        }
+        if names.len() < MOST_MODELS {
+            names.push(name.to_owned());
+            return names.len() - 1;
+        }
+        MOST_MODELS
+    }
+
+    /// The name of a number.
+    fn name(&self, number: usize) -> String {
+        let names = self.0.try_borrow();
+        names.ok().and_then(|names| names.get(number).cloned()).unwrap_or_else(|| "other".into())
+    }
+}
+
+impl TokenKind {
+    fn name(self) -> &'static str {
+        match self {
+            TokenKind::Input => "input",
+            TokenKind::Output => "output",
+        }
+    }
 }
 
 /// Who was asked.
@@ -112,8 +186,8 @@ pub enum Action {
 /// By whose configuration metrics get their labels.
 #[derive(Debug, Clone, Copy)]
 pub enum Names<'a> {
-    /// That of the listener's filter.
-    Gateway(&'a Gateway),
+    /// That of the listener's filter, and the models that it has seen.
+    Gateway(&'a Gateway, &'a ModelNames),
     /// That of a cluster's.
     Target(&'a Target),
 }
@@ -121,16 +195,29 @@ pub enum Names<'a> {
 impl<'a> Names<'a> {
     fn route(self, index: usize) -> Option<&'a Route> {
         match self {
-            Names::Gateway(gateway) => gateway.routes.get(index),
+            Names::Gateway(gateway, _) => gateway.routes.get(index),
             Names::Target(_) => None,
+        }
+    }
+
+    /// OpenTelemetry's labels of a provider and a model.
+    fn asked(self, asked: Model) -> String {
+        let (provider, model) = (asked.provider.name(), self.model(asked));
+        format!(";gen_ai_provider_name={provider};gen_ai_request_model={model}")
+    }
+
+    fn model(self, model: Model) -> String {
+        match self {
+            Names::Gateway(_, models) => label(&models.name(model.name)),
+            Names::Target(_) => "other".into(),
         }
     }
 
     fn target(self, asked: Asked) -> &'a str {
         match (self, asked) {
             (Names::Target(target), _) => &target.name,
-            (Names::Gateway(_), Asked::Own) => "none",
-            (Names::Gateway(_), Asked::Backend { route, backend }) => {
+            (Names::Gateway(..), Asked::Own) => "none",
+            (Names::Gateway(..), Asked::Backend { route, backend }) => {
                 let backend = self.route(route).and_then(|route| route.backends.get(backend));
                 backend.map_or("none", Backend::name)
             }
@@ -173,6 +260,21 @@ impl Metric {
             }
             Metric::FirstByte => {
                 format!("turnpike_time_to_first_byte_ms;target={}", label(names.target(Asked::Own)))
+            }
+            Metric::Tokens { kind, asked } => {
+                let what = match kind {
+                    TokenKind::Input => "prompt",
+                    TokenKind::Output => "completion",
+                };
+                let (llm, model) = (asked.provider.name(), names.model(asked));
+                format!("ai_{what}_tokens_total;llm={llm};model={model}")
+            }
+            Metric::TokenUsage { kind, asked } => {
+                let kind = kind.name();
+                format!("gen_ai_client_token_usage;gen_ai_token_type={kind}{}", names.asked(asked))
+            }
+            Metric::Duration(asked) => {
+                format!("gen_ai_client_operation_duration_milliseconds{}", names.asked(asked))
             }
             Metric::Skipped { route, backend } => {
                 let target = label(names.target(Asked::Backend { route, backend }));

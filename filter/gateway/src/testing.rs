@@ -158,6 +158,7 @@ fn show_effect(effect: &Effect) -> String {
             format!("deliver {}{headers} {}", it.status, String::from_utf8_lossy(&it.body))
         }
         Effect::Remember(cluster, lesson) => format!("remember {cluster} {lesson:?}"),
+        Effect::Add(metric, value) => format!("add {value} to {metric:?}"),
         Effect::Observe(metric, value) => format!("observe {metric:?} {value}"),
         Effect::Count(metric) => format!("count {metric:?}"),
         Effect::Log(level, line) => format!("log {level:?} {line}"),

@@ -315,10 +315,11 @@ pub fn share(key: &str, value: &[u8], cas: u32) -> Result<bool> {
     checked("proxy_set_shared_data", status).map(|()| true)
 }
 
-/// Counts one.
-pub fn increment(counter: u32) -> Result<()> {
+/// Counts so many.
+pub fn add(counter: u32, by: u64) -> Result<()> {
+    let by = i64::try_from(by).unwrap_or(i64::MAX);
     // SAFETY: no pointers.
-    checked("proxy_increment_metric", unsafe { proxy_increment_metric(counter, 1) })
+    checked("proxy_increment_metric", unsafe { proxy_increment_metric(counter, by) })
 }
 
 fn encode_pairs(pairs: &[(&str, &str)]) -> Vec<u8> {

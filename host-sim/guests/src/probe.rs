@@ -119,6 +119,10 @@ impl Probe {
                 let value = host::property(&[property]).unwrap_or_else(|| "none".into());
                 done(host::set_header(Map::Request, name, &value))
             }
+            "count" => {
+                let (name, by) = (word(), word().parse().unwrap_or(0));
+                done(host::counter(name).and_then(|id| host::add(id, by)))
+            }
             "set-property" => done(host::set_property(word(), word())),
             "shared-set" => match set_shared_data(word(), Some(word().as_bytes()), None) {
                 Ok(()) => "ok".into(),

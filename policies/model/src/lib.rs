@@ -23,7 +23,20 @@ pub const DEFAULT_MAX_REQUEST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Labels of the module's metrics. Hosts know no labels: the module writes them into a metric's name as `;name=value`,
 /// and the host is told to find them there.
-pub const METRIC_LABELS: [&str; 7] = ["route", "reason", "side", "rule", "action", "target", "outcome"];
+pub const METRIC_LABELS: [&str; 12] = [
+    "route",
+    "reason",
+    "side",
+    "rule",
+    "action",
+    "target",
+    "outcome",
+    "llm",
+    "model",
+    "gen_ai_token_type",
+    "gen_ai_provider_name",
+    "gen_ai_request_model",
+];
 
 /// The regular expression that finds a label in a metric's name: the first group is cut out of the name, the second is
 /// the value.

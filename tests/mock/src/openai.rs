@@ -173,6 +173,11 @@ fn completion_events(asked: &Asked<'_>, pieces: &[String]) -> Vec<String> {
     };
     let mut events: Vec<String> = pieces.iter().map(|piece| event(piece, Value::Null)).collect();
     events.push(event("", json!("stop")));
+    if asked.body["stream_options"]["include_usage"] == true {
+        let mut report = completion(asked, &pieces.concat());
+        report["choices"] = json!([]);
+        events.push(format!("data: {report}\n\n"));
+    }
     events.push("data: [DONE]\n\n".to_owned());
     events
 }

@@ -28,6 +28,7 @@ pub use rbac::authorize;
 use crate::event::Level;
 use crate::failover::Ledger;
 use crate::headers::Headers;
+use crate::metric::ModelNames;
 use crate::reply::Reply;
 use keyring::Keyring;
 use verified::{Digests, Verified};
@@ -42,6 +43,8 @@ pub struct Access {
     verified: RefCell<Verified>,
     /// What requests keep of their bodies.
     ledger: Ledger,
+    /// The models that metrics know.
+    models: ModelNames,
 }
 
 impl Access {
@@ -57,6 +60,7 @@ impl Access {
             digests: Digests::new(&seed),
             verified: RefCell::default(),
             ledger: Ledger::default(),
+            models: ModelNames::default(),
             policy,
         }
     }
@@ -64,6 +68,11 @@ impl Access {
     /// What it works for.
     pub fn policy(&self) -> &Rc<Gateway> {
         &self.policy
+    }
+
+    /// The models that metrics know.
+    pub fn models(&self) -> &ModelNames {
+        &self.models
     }
 
     /// How much requests keep.

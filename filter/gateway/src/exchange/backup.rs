@@ -12,7 +12,7 @@ use crate::answer::{self, Passing};
 use crate::attempt::lesson;
 use crate::event::{Answer, Delivery, Effect, Level, Said};
 use crate::failover::{self, By, Lesson};
-use crate::metric::{Asked, AttemptOutcome, Metric};
+use crate::metric::{Asked, AttemptOutcome, Metric, Model};
 use crate::reply::{Outcome, Reason, Reply};
 
 /// Headers that follow from the way an answer is sent, or that only the gateway says.
@@ -144,7 +144,9 @@ impl Exchange {
         };
         let guard = route.and_then(|route| route.guard.response.as_ref());
         let passing = answer::begin(&answer, &way.call, passthrough, guard)?;
-        let ours = self.signed(&way, asked.map(|(index, _)| index), attempts);
+        let index = asked.map(|(index, _)| index);
+        let ours = self.signed(&way, index, attempts);
+        self.answers(&way, index);
         let pairs = said
             .headers
             .pairs()
@@ -156,6 +158,7 @@ impl Exchange {
         let body = said.body.to_vec();
         match passing {
             Passing::Untouched(outcome) => {
+                self.tally(&body);
                 let held = Held::new(way, outcome, None).delivered(delivery);
                 Ok(self.passes(held, body, effects))
             }
@@ -197,6 +200,16 @@ impl Exchange {
             (None, [_]) => Some(0),
             (None, several) => several.iter().position(|it| Some(it.cluster.as_str()) == answer.cluster),
         }
+    }
+
+    /// Notes who has answered, for what is counted by provider and model.
+    pub(super) fn answers(&mut self, way: &Way, index: Option<usize>) {
+        let route = self.policy.routes.get(way.route);
+        let backend = route.zip(index).and_then(|(route, index)| route.backends.get(index));
+        self.record.answered = backend.map(|backend| {
+            let model = backend.model.as_ref().or(way.model.as_ref()).map_or("unknown", String::as_str);
+            Model { provider: backend.provider, name: self.access.models().number(model) }
+        });
     }
 
     /// The headers that tell a client who has answered it.

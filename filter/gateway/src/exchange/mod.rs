@@ -14,13 +14,14 @@ use policy::Gateway;
 use crate::access::{Access, Models};
 use crate::answer;
 use crate::document::Document;
-use crate::event::{Appetite, Effect, Event, Flow, Level, Step};
+use crate::event::{Appetite, Effect, End, Event, Flow, Level, Step};
 use crate::failover::{Chain, Spare};
 use crate::guard::{Finds, Masking, Message};
-use crate::metric::{Action, Finder, Metric, Side};
+use crate::metric::{self, Action, Finder, Metric, Side, TokenKind};
 use crate::path::Call;
 use crate::reply::{Outcome, Reply};
 use crate::sse::Stream;
+use crate::usage::{Reporting, Scan, Usage};
 use backup::Backup;
 use response::Held;
 
@@ -56,6 +57,8 @@ enum Phase {
     Relay(Stream, Option<Masking>),
     /// The client has been told that it gets no more of a stream.
     Silenced,
+    /// The answer passes as it is, and is looked at for what it says of tokens.
+    Tally(Scan),
     /// The rest is the host's to carry; we do not look at it.
     Passing,
     /// We have answered; what passes now is our own reply.
@@ -104,6 +107,14 @@ struct Record {
     found: Vec<(Side, Finder, Action)>,
     /// What the patterns of the response guard have found so far.
     finds: Finds,
+    /// When it began.
+    began: Duration,
+    /// Who has answered, and with which model.
+    answered: Option<metric::Model>,
+    /// What the answer says of tokens.
+    usage: Option<Usage>,
+    /// Whether the client sees what a stream says of them.
+    reporting: Reporting,
 }
 
 type Effects = Vec<Effect>;
@@ -111,8 +122,16 @@ type Effects = Vec<Effect>;
 impl Exchange {
     /// A request that has not begun.
     pub fn new(access: Rc<Access>) -> Exchange {
-        let record =
-            Record { route: None, outcome: Outcome::Unanswered, found: Vec::new(), finds: Finds::default() };
+        let record = Record {
+            route: None,
+            outcome: Outcome::Unanswered,
+            found: Vec::new(),
+            finds: Finds::default(),
+            began: Duration::ZERO,
+            answered: None,
+            usage: None,
+            reporting: Reporting::Passes,
+        };
         Exchange { policy: Rc::clone(access.policy()), access, phase: Phase::AwaitRequest, record }
     }
 
@@ -154,12 +173,17 @@ impl Exchange {
             (Phase::Relay(stream, masking), Event::Chunk { bytes, end }) => {
                 Ok(self.relay(stream, masking, bytes, end, &mut effects))
             }
+            (Phase::Tally(mut scan), Event::Chunk { bytes, end }) => {
+                scan.push(bytes);
+                self.record.usage = scan.usage();
+                Ok(if end { Phase::Passing } else { Phase::Tally(scan) })
+            }
             (Phase::Silenced, Event::Chunk { end, .. }) => {
                 effects.push(Effect::ReplaceChunk(Vec::new()));
                 Ok(if end { Phase::Passing } else { Phase::Silenced })
             }
-            (_, Event::Over(_)) => {
-                self.settle(&mut effects);
+            (_, Event::Over(end)) => {
+                self.settle(end, &mut effects);
                 Ok(Phase::Passing)
             }
             // A body that nobody reads, trailers after the end, our own reply coming back (H6), an answer to a question of
@@ -188,7 +212,7 @@ impl Exchange {
             Phase::AwaitKeys(Patience { until, .. }) => Appetite::Keys { until },
             Phase::AwaitPrompt(_) => Appetite::RequestBody,
             Phase::AwaitBody(_) => Appetite::ResponseBody,
-            Phase::Relay(..) | Phase::Silenced => Appetite::Chunks,
+            Phase::Relay(..) | Phase::Tally(_) | Phase::Silenced => Appetite::Chunks,
             Phase::AwaitRequest
             | Phase::AwaitVerdict(..)
             | Phase::AwaitAnswer(_)
@@ -211,6 +235,7 @@ impl Exchange {
             Phase::AwaitRequest
             | Phase::AwaitAnswer(_)
             | Phase::Relay(..)
+            | Phase::Tally(_)
             | Phase::Silenced
             | Phase::Passing
             | Phase::Replied => Flow::Pass,
@@ -230,9 +255,18 @@ impl Exchange {
     }
 
     /// Stage `settle`: what is remembered of the request.
-    fn settle(&mut self, effects: &mut Effects) {
-        let Record { route, outcome, .. } = self.record;
+    fn settle(&mut self, end: End, effects: &mut Effects) {
+        let Record { route, outcome, answered, usage, began, .. } = self.record;
         effects.push(Effect::Count(Metric::Requests { route, outcome }));
+        if let Some(asked) = answered {
+            let took = end.now.saturating_sub(began).as_millis();
+            effects.push(Effect::Observe(Metric::Duration(asked), u64::try_from(took).unwrap_or(u64::MAX)));
+            let counts = usage.map(|it| [(TokenKind::Input, it.input), (TokenKind::Output, it.output)]);
+            for (kind, tokens) in counts.into_iter().flatten() {
+                effects.push(Effect::Add(Metric::Tokens { kind, asked }, tokens));
+                effects.push(Effect::Observe(Metric::TokenUsage { kind, asked }, tokens));
+            }
+        }
         if let Some(route) = route {
             let found = std::mem::take(&mut self.record.found).into_iter();
             effects.extend(
@@ -271,3 +305,5 @@ impl Exchange {
 mod guard_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod usage_tests;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use policy::access::Carrier;
 use policy::guard::{Mode, OnError, RequestGuard};
-use policy::{Route, Unmatched};
+use policy::{Provider, Route, Unmatched};
 
 use super::{Asked, Effects, Exchange, Patience, Phase, Way};
 use crate::access::{self, Caller, Verdict};
@@ -19,6 +19,7 @@ use crate::headers::Headers;
 use crate::metric::{Action, Finder, Metric, Side};
 use crate::path::{self, Call, Operation};
 use crate::reply::{Reason, Reply};
+use crate::usage::{Reporting, asks_for_usage};
 
 /// Longer than the name of any model, in bytes.
 const LONGEST_MODEL: usize = 128;
@@ -41,6 +42,7 @@ impl Exchange {
             return self.unmatched();
         };
         self.record.route = Some(index);
+        self.record.began = waited.map_or(arrival.now, |it| it.since);
         let caller = match self.access.authenticate(&route.jwt, headers, arrival.now)? {
             Verdict::Known(caller) => caller,
             Verdict::Wait(patience, otherwise) => {
@@ -317,24 +319,37 @@ impl Exchange {
         let Some(route) = policy.routes.get(way.route).filter(|_| way.call.operation.is_understood()) else {
             return Ok(Phase::AwaitAnswer(way));
         };
-        let model = match &route.attempt {
-            policy::Attempt::Here(target) => attempt::model(target),
-            policy::Attempt::Upstream { .. } => None,
-        };
         let operation = way.call.operation;
+        let own = match &route.attempt {
+            policy::Attempt::Here(target) => attempt::fields(target, operation, true, &document),
+            policy::Attempt::Upstream { .. } => Vec::new(),
+        };
+        self.ask_for_usage(route, &way, &document, effects);
         if let Some(spare) = &mut way.spare {
             // Whoever is asked next writes a model of its own.
-            let body = enriched(route, operation, &document, None)?.applied(document.body());
+            let body = enriched(route, operation, &document, Vec::new())?.applied(document.body());
             spare.keep(body, self.access.ledger());
             if self.is_led_away(&way) {
                 return self.ask_backup(way, 0, effects);
             }
         }
-        let edits = enriched(route, operation, &document, model)?;
+        let edits = enriched(route, operation, &document, own)?;
         if !edits.is_empty() {
             effects.push(Effect::EditRequestBody(edits));
         }
         Ok(Phase::AwaitAnswer(way))
+    }
+
+    /// Where a stream would not report its usage, has it do so, and keeps the report from the client.
+    fn ask_for_usage(&mut self, route: &Route, way: &Way, document: &Document, effects: &mut Effects) {
+        let knows = route.backends.iter().any(|it| it.provider == Provider::Openai);
+        if knows && asks_for_usage(way.call.operation, document).is_some() {
+            self.record.reporting = Reporting::Hidden;
+            if let policy::Attempt::Upstream { .. } = route.attempt {
+                let handover = Handover { reports: true, ..handover(route, way) };
+                effects.push(Effect::Handover(handover.text()));
+            }
+        }
     }
 
     /// Whether the one that the host's own route leads to is not the first to be asked, so that the module asks itself.
@@ -355,22 +370,20 @@ fn changed(document: Document, edits: Edits, effects: &mut Effects) -> Result<Do
     Ok(document)
 }
 
-/// Stage `enrich` and, with a model, `attempt`.
+/// Stage `enrich` and, with fields that are written for a target, `attempt`.
 fn enriched(
     route: &Route,
     operation: Operation,
     document: &Document,
-    model: Option<enrich::Field<'_>>,
+    own: Vec<enrich::Field<'_>>,
 ) -> Result<Edits, Reply> {
     let mut edits = Edits::default();
     let mut fields = match &route.enrich {
         Some(it) => enrich::enrich(it, operation, document, &mut edits)?,
         None => Vec::new(),
     };
-    if let Some(model) = model {
-        fields.retain(|(name, _)| *name != model.0);
-        fields.push(model);
-    }
+    fields.retain(|(name, _)| !own.iter().any(|(other, _)| name == other));
+    fields.extend(own);
     document.set(fields.iter().map(|(name, json)| (*name, json.as_str())), &mut edits);
     Ok(edits)
 }

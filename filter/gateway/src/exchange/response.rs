@@ -14,6 +14,7 @@ use crate::guard::{self, About, Look, Masking, Message, Passed};
 use crate::metric::{Action, Finder, Side};
 use crate::reply::{Outcome, Reply};
 use crate::sse::{Passage, Stream};
+use crate::usage::Scan;
 
 /// The longest answer that is looked at as a whole, in bytes.
 const MAX_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
@@ -30,6 +31,8 @@ pub struct Held {
     bytes: usize,
     /// What ends a stream that its provider has not ended.
     ending: Vec<u8>,
+    /// Whether what has come of it by now is something else than what the host holds.
+    rewritten: bool,
     /// What it is, but for its body, where the module has asked for it and the host holds none of it.
     delivery: Option<Delivery>,
 }
@@ -37,7 +40,7 @@ pub struct Held {
 impl Held {
     /// An answer of which nothing has come.
     pub fn new(way: Way, outcome: Outcome, stream: Option<Stream>) -> Held {
-        Held { way, outcome, stream, bytes: 0, ending: Vec::new(), delivery: None }
+        Held { way, outcome, stream, bytes: 0, ending: Vec::new(), rewritten: false, delivery: None }
     }
 
     /// The answer to a call.
@@ -87,12 +90,18 @@ impl Exchange {
             return self.ask_backup(way, next, effects);
         }
         let passing = answer::begin(answer, &way.call, passthrough, guard)?;
-        let signed = self.signed(&way, self.answering(&way, answer), answer.attempts);
+        let index = self.answering(&way, answer);
+        let signed = self.signed(&way, index, answer.attempts);
         effects.extend(signed.into_iter().map(|(name, value)| Effect::SetResponseHeader(name, value)));
+        if (200..300).contains(&answer.status()) {
+            self.answers(&way, index);
+        }
         match passing {
             Passing::Untouched(outcome) => {
                 self.record.outcome = outcome;
-                Ok(Phase::Passing)
+                let tells = self.record.answered.is_some() && way.call.operation.is_understood();
+                let reads = tells && !answer.end && !answer.headers.has("content-encoding");
+                Ok(if reads { Phase::Tally(Scan::default()) } else { Phase::Passing })
             }
             Passing::Whole(outcome, stream) => {
                 let announced = answer.headers.get("content-length").and_then(|length| length.parse().ok());
@@ -120,7 +129,15 @@ impl Exchange {
         let policy = Rc::clone(&self.policy);
         let guard = guard_of(&policy, Some(held.way.route));
         held.bytes = body.len();
-        let body = held.whole_events(body);
+        let mut body = held.whole_events(body);
+        if held.stream.is_some() {
+            let shown = self.record.reporting.look(&body, &mut self.record.usage);
+            if let Cow::Owned(shown) = shown {
+                (held.rewritten, body) = (true, shown);
+            }
+        } else {
+            self.tally(&body);
+        }
         let Some(guard) = guard else { return Ok(self.passes(held, body, effects)) };
         let body = match String::from_utf8(body) {
             Ok(body) => body,
@@ -215,7 +232,7 @@ impl Exchange {
         if held.delivery.is_some() {
             return Ok(self.passes(held, edits.applied(now.as_bytes()), effects));
         }
-        if instead.is_none() && held.ending.is_empty() {
+        if instead.is_none() && held.ending.is_empty() && !held.rewritten {
             if !edits.is_empty() {
                 effects.push(Effect::EditResponseBody(edits));
             }
@@ -226,6 +243,13 @@ impl Exchange {
         }
         self.record.outcome = held.outcome;
         Ok(Phase::Passing)
+    }
+
+    /// Looks for what a plain answer says of tokens.
+    pub(super) fn tally(&mut self, body: &[u8]) {
+        let mut scan = Scan::default();
+        scan.push(body);
+        self.record.usage = scan.usage().or(self.record.usage);
     }
 
     /// Lets an answer go as it is; one that the host does not hold is given to it.
@@ -256,8 +280,10 @@ impl Exchange {
         effects: &mut Effects,
     ) -> Phase {
         let mut passed = match stream.push(bytes) {
-            Passage::AsItIs => Cow::Borrowed(bytes),
-            Passage::Instead(events) => Cow::Owned(events),
+            Passage::AsItIs => self.record.reporting.look(bytes, &mut self.record.usage),
+            Passage::Instead(events) => {
+                Cow::Owned(self.record.reporting.look(&events, &mut self.record.usage).into_owned())
+            }
         };
         if masking.is_some() && stream.is_torn() && self.enforces_on_answers() {
             let reply = guard::unreadable_answer("an event of its stream is too long");

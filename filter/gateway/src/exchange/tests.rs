@@ -3,7 +3,7 @@ use std::rc::Rc;
 use super::Exchange;
 use crate::access::Access;
 use crate::event::{Appetite, Event, Step};
-use crate::metric::Names;
+use crate::metric::{ModelNames, Names};
 use crate::testing::{SEED, answer, end, gateway, request, show, test};
 
 const UPSTREAM: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}]}], "maxRequestBytes": 100}"#;
@@ -230,13 +230,13 @@ fn the_series_of_a_metric_has_no_room_for_a_label_of_the_client_s() {
     let step = exchange.on(end(false));
     let [crate::Effect::Count(metric)] = step.effects[..] else { panic!("{step:?}") };
     assert_eq!(
-        metric.series(Names::Gateway(&policy)),
+        metric.series(Names::Gateway(&policy, &ModelNames::default())),
         "turnpike_requests_total;route=none;reason=unanswered"
     );
     let outcome = crate::Outcome::Unanswered;
     let named = crate::Metric::Requests { route: Some(0), outcome };
     assert_eq!(
-        named.series(Names::Gateway(&policy)),
+        named.series(Names::Gateway(&policy, &ModelNames::default())),
         "turnpike_requests_total;route=a_b=c;reason=unanswered"
     );
 }

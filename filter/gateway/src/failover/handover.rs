@@ -1,6 +1,6 @@
-//! What the module in the listener's filter chain tells the one in the cluster's, as a text: a line for the path, and
-//! where the request has a chain, one for its clusters, one for the failures that lead on, and one that says whether
-//! anything is remembered.
+//! What the module in the listener's filter chain tells the one in the cluster's, as a text: a line for the path, one for
+//! the clusters of the request's chain, one for the failures that lead on, one that says whether anything is remembered, and
+//! one that says whether a stream is to report its usage. Lines at the end that say nothing are left out.
 
 use policy::failover::{NoAnswer, Triggers};
 
@@ -15,24 +15,25 @@ pub struct Handover {
     pub on: Triggers,
     /// Whether failures are remembered.
     pub remembers: bool,
+    /// Whether a stream is to report its usage, which it would not do by itself.
+    pub reports: bool,
 }
 
 impl Handover {
     /// Of a request that has no chain.
     pub fn plain(path: &str) -> Handover {
         let on = Triggers { statuses: Vec::new(), server_errors: false, no_answer: NoAnswer::Never };
-        Handover { path: path.to_owned(), chain: Vec::new(), on, remembers: false }
+        Handover { path: path.to_owned(), chain: Vec::new(), on, remembers: false, reports: false }
     }
 
     /// The text.
     pub fn text(&self) -> String {
-        if self.chain.is_empty() {
-            return self.path.clone();
-        }
         let mut on: Vec<String> = self.on.statuses.iter().map(u16::to_string).collect();
         on.extend(self.on.server_errors.then(|| "5xx".to_owned()));
         let remembers = if self.remembers { "remember" } else { "" };
-        format!("{}\n{}\n{}\n{remembers}", self.path, self.chain.join(","), on.join(","))
+        let reports = if self.reports { "report" } else { "" };
+        let text = [&self.path, &self.chain.join(","), &on.join(","), remembers, reports].join("\n");
+        text.trim_end_matches('\n').to_owned()
     }
 
     /// Reads the text.
@@ -48,6 +49,7 @@ impl Handover {
             }
         }
         it.remembers = line() == "remember";
+        it.reports = line() == "report";
         it
     }
 }
@@ -66,6 +68,8 @@ mod tests {
         assert_eq!(Handover::read(&plain.text()), plain);
         let on = Triggers { statuses: vec![429, 503], server_errors: true, no_answer: NoAnswer::Never };
         let chain = vec!["ns/a".to_owned(), "ns/b".to_owned()];
+        let reports = Handover { reports: true, ..plain.clone() };
+        assert_eq!(Handover::read(&reports.text()), reports);
         let whole = Handover { chain, on, remembers: true, ..plain };
         assert_eq!(whole.text(), "/v1/chat/completions?a=b,c\nns/a,ns/b\n429,503,5xx\nremember");
         assert_eq!(Handover::read(&whole.text()), whole);

@@ -96,10 +96,11 @@ pub fn ask(backend: &Backend, call: &Call, spare: &Spare, timeout: Duration) -> 
             let read = Headers::new(pairs.collect());
             attempt::write_headers(target, call, &read, Place::Cluster, &mut effects);
             apply(&effects, &mut headers);
-            if let Some((name, json)) = attempt::model(target).filter(|_| call.operation.is_understood()) {
+            if call.operation.is_understood() {
                 let mut edits = Edits::default();
                 let document = Document::parse(body)?;
-                document.set([(name, json.as_str())], &mut edits);
+                let fields = attempt::fields(target, call.operation, true, &document);
+                document.set(fields.iter().map(|(name, json)| (*name, json.as_str())), &mut edits);
                 body = edits.applied(document.body());
             }
         }

@@ -35,10 +35,11 @@ impl State {
             Effect::Publish(caller) => host::set_property(CALLER, &caller),
             Effect::Reply(reply) => send(&reply),
             Effect::Deliver(delivery) => deliver(&delivery),
-            Effect::Remember(cluster, lesson) => memory::remember(&cluster, lesson),
-            Effect::Count(metric) => self.metrics(|metrics, names| metrics.count(metric, names)),
+            Effect::Remember(cluster, lesson) => noted(memory::remember(&cluster, lesson)),
+            Effect::Count(metric) => noted(self.metrics(|metrics, names| metrics.count(metric, 1, names))),
+            Effect::Add(metric, by) => noted(self.metrics(|metrics, names| metrics.count(metric, by, names))),
             Effect::Observe(metric, value) => {
-                self.metrics(|metrics, names| metrics.observe(metric, value, names))
+                noted(self.metrics(|metrics, names| metrics.observe(metric, value, names)))
             }
             Effect::Log(level, line) => {
                 host::log(loudness(level), &line);
@@ -49,7 +50,9 @@ impl State {
 
     fn metrics(&self, note: impl FnOnce(&Metrics, Names<'_>) -> host::Result<()>) -> host::Result<()> {
         match &self.machine {
-            Machine::Downstream(_, it) => note(&it.metrics, Names::Gateway(it.access.policy())),
+            Machine::Downstream(_, it) => {
+                note(&it.metrics, Names::Gateway(it.access.policy(), it.access.models()))
+            }
             Machine::Upstream(_, it) => note(&it.metrics, Names::Target(&it.target)),
             Machine::Unconfigured => Ok(()),
         }
@@ -88,6 +91,18 @@ pub fn send(reply: &Reply) -> host::Result<()> {
     let own = reply.headers();
     let headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (*name, value.as_str())).collect();
     host::reply(reply.status, reply.reason.code(), &headers, &reply.body())
+}
+
+/// What is only noted is worth no request; and at the end of a stream, a reply to the failure would be the end of the host.
+#[allow(clippy::unnecessary_wraps, reason = "one of the ways in which an effect is performed")]
+fn noted(result: host::Result<()>) -> host::Result<()> {
+    if let Err(error) = result {
+        host::log(
+            host::Level::Warn,
+            &format!("{} gave status {}: it is not noted", error.call, error.status),
+        );
+    }
+    Ok(())
 }
 
 /// Answers the client with what somebody has said to a call.

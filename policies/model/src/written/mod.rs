@@ -167,7 +167,7 @@ pub struct Target {
 }
 
 /// A provider whose API the module knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Provider {
     /// OpenAI, and everything that speaks its API.
