@@ -9,7 +9,7 @@ NODE := $(CURDIR)/.cache/node/bin
 NATIVE := --release --workspace --exclude filter --exclude guests --exclude host-calls
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check bench fuzz fmt envoy clean module programs unit labs wasm-tests
+.PHONY: help run build test check bench fuzz fmt dashboard envoy clean module programs unit labs wasm-tests
 
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -23,7 +23,7 @@ build: module programs ## Everything in release: target/release/turnpike, its mo
 
 test: export PATH := $(NODE):$(PATH)
 test: module programs ## Everything: unit tests, the same as WebAssembly, and the labs on both hosts
-	tests/setup targets envoy clients bindgen
+	tests/setup targets envoy clients bindgen prometheus
 	$(MAKE) unit wasm-tests labs
 
 check: ## Format, lints, unit tests, the module, documentation
@@ -45,6 +45,10 @@ fuzz: ## Whatever bytes come as tokens, keys, texts and streams; SECONDS=600 for
 
 fmt: ## Format everything
 	cargo fmt --all
+
+dashboard: ## Prometheus over the running gateway, and Grafana with the dashboard where it is installed
+	@tests/setup prometheus
+	@envoy/grafana/dashboard
 
 envoy: ## Fetch the real Envoy into .cache
 	tests/setup envoy

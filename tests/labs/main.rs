@@ -6,6 +6,7 @@ mod basics;
 mod clients;
 mod commands;
 mod cooldown;
+mod dashboard;
 mod errors;
 mod facts;
 mod failover;
