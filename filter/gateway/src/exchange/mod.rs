@@ -1,10 +1,13 @@
 //! The life of a request: one state machine from the first header to the last byte.
 //!
-//! `request` is its way to the provider, `response` the way back, `backup` what the module asks in the host's place.
+//! `request`, `inspect` and `send` are its way to the provider, `response` the way back, `backup` what the module asks in the
+//! host's place.
 
 mod backup;
+mod inspect;
 mod request;
 mod response;
+mod send;
 
 use std::rc::Rc;
 use std::time::Duration;
