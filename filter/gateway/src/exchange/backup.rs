@@ -6,7 +6,7 @@ use std::time::Duration;
 use policy::failover::{Backend, NoAnswer};
 use policy::{Attempt, Credential, Route};
 
-use super::response::Held;
+use super::held::Held;
 use super::{Effects, Exchange, Phase, Way};
 use crate::answer::{self, Passing};
 use crate::attempt::lesson;

@@ -1,9 +1,10 @@
 //! The life of a request: one state machine from the first header to the last byte.
 //!
-//! `request`, `inspect` and `send` are its way to the provider, `response` the way back, `backup` what the module asks in the
-//! host's place.
+//! `request`, `inspect` and `send` are its way to the provider, `response` and `held` the way back, `backup` what the
+//! module asks in the host's place.
 
 mod backup;
+mod held;
 mod inspect;
 mod request;
 mod response;
@@ -26,7 +27,7 @@ use crate::reply::{Outcome, Reply};
 use crate::sse::Stream;
 use crate::usage::{Reporting, Scan, Usage};
 use backup::Backup;
-use response::Held;
+use held::Held;
 
 /// One request and its answer.
 #[derive(Debug)]
