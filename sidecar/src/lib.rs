@@ -1,14 +1,29 @@
 //! The service beside the gateway: what a filter cannot hold, because it has one memory for each worker and forgets
-//! it with every reload. So far it says that it is well; counters, cached answers and passages move in here.
+//! it with every reload. It keeps budgets: what is reserved before a request goes to a model, and settled after it.
+//!
+//! `admission` reads what the gateway asks, `store` counts, `ticket` is what a reservation looks like on its way; `service` is
+//! the three over HTTP. Between a reservation and its settlement the sidecar holds nothing.
 
+mod admission;
+mod error;
+mod metrics;
+mod service;
+pub mod store;
+mod ticket;
+mod tokens;
+
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::get;
 use axum::serve::ListenerExt;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+pub use service::{Service, Settings};
+pub use ticket::Secret;
 
 /// Where the service listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +54,12 @@ impl FromStr for Address {
 /// A sentence about the address.
 pub async fn serve(
     address: &Address,
+    service: Service,
     ready: impl FnOnce(&Address),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), String> {
     let cannot = |error: std::io::Error| format!("cannot listen on {address:?}: {error}");
-    let router = router();
+    let router = service::router(Arc::new(service));
     match address {
         Address::Tcp(socket) => {
             let listener = TcpListener::bind(socket).await.map_err(cannot)?;
@@ -54,11 +70,7 @@ pub async fn serve(
             axum::serve(listener, router).with_graceful_shutdown(stop).await
         }
         Address::Unix(path) => {
-            // A socket that nobody listens on any more is in the way.
-            if UnixListener::bind(path).is_err() && tokio::net::UnixStream::connect(path).await.is_err() {
-                let _ = std::fs::remove_file(path);
-            }
-            let listener = UnixListener::bind(path).map_err(cannot)?;
+            let listener = bind(path).await.map_err(cannot)?;
             ready(address);
             let served = axum::serve(listener, router).with_graceful_shutdown(stop).await;
             let _ = std::fs::remove_file(path);
@@ -68,9 +80,19 @@ pub async fn serve(
     .map_err(|error| error.to_string())
 }
 
-fn router() -> Router {
-    // Alive, and able to do its work: the same as long as it depends on nobody.
-    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(|| async { "ok\n" }))
+/// A socket that nobody listens on any more is in the way, and is replaced.
+async fn bind(path: &Path) -> std::io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error)
+            if error.kind() == ErrorKind::AddrInUse
+                && std::fs::metadata(path)?.file_type().is_socket()
+                && UnixStream::connect(path).await.is_err() =>
+        {
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -83,5 +105,18 @@ mod tests {
         assert_eq!("unix:/tmp/a".parse(), Ok(Address::Unix("/tmp/a".into())));
         assert!("localhost".parse::<Address>().is_err());
         assert!("unix:".parse::<Address>().is_err());
+    }
+
+    #[tokio::test]
+    async fn only_a_socket_that_nobody_listens_on_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let first = super::bind(&path).await.unwrap();
+        assert!(super::bind(&path).await.is_err());
+        drop(first);
+        assert!(super::bind(&path).await.is_ok());
+        let file = folder.path().join("file");
+        std::fs::write(&file, "kept").unwrap();
+        assert!(super::bind(&file).await.is_err() && file.exists());
     }
 }

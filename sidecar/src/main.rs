@@ -1,33 +1,109 @@
 //! `turnpike-sidecar`: the service beside the gateway, by hand.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use sidecar::Address;
+use sidecar::store::Place;
+use sidecar::{Address, Secret, Service, Settings};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
-/// The service beside the gateway.
+/// The service beside the gateway: budgets that concurrent requests cannot overspend.
 #[derive(Debug, Parser)]
 #[command(name = "turnpike-sidecar", version)]
 struct Args {
     /// Where it listens: an address, or `unix:` and a path
     #[arg(long, value_name = "ADDR|unix:PATH", default_value = "127.0.0.1:8081")]
     listen: Address,
+    /// Where counters are: redis://, rediss://, redis+cluster://a,b or redis+sentinel://a,b/name; without it in memory
+    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env_values = true)]
+    redis: Option<Place>,
+    /// What every key in Redis begins with, in braces: gateways with another prefix have other counters
+    #[arg(long, value_name = "NAME", default_value = "turnpike", value_parser = prefix)]
+    prefix: String,
+    /// After how many seconds a reservation that nobody has settled is given back
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    lease: u64,
+    /// A file with what reservations are signed with, at least 16 bytes, the same for all sidecars of one Redis. Or
+    /// TURNPIKE_SECRET. Without either it is made of the URL of Redis
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// How many counters and reservations are held in memory
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
+    memory_keys: usize,
 }
 
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let ready = |address: &Address| match address {
-        Address::Tcp(socket) => println!("the sidecar is listening on http://{socket}"),
-        Address::Unix(path) => println!("the sidecar is listening on unix:{}", path.display()),
-    };
-    match sidecar::serve(&args.listen, ready, stop_asked()).await {
+    // Levels by TURNPIKE_LOG=debug, in the words of RUST_LOG.
+    let filter = EnvFilter::try_from_env("TURNPIKE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+    match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("turnpike-sidecar: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(args: Args) -> Result<(), String> {
+    let secret = secret(args.secret_file.as_deref())?;
+    if let (None, Some(place)) = (&secret, &args.redis) {
+        tracing::info!(
+            "reservations are signed with what is made of the URL of {place}: sidecars that write it otherwise do not know them"
+        );
+    }
+    let service = Service::new(Settings {
+        redis: args.redis,
+        prefix: args.prefix,
+        lease_seconds: args.lease,
+        secret,
+        most_keys: args.memory_keys,
+    })?;
+    let counters = service.counters();
+    let ready = |address: &Address| {
+        match address {
+            Address::Tcp(socket) => println!("the sidecar is listening on http://{socket}"),
+            Address::Unix(path) => println!("the sidecar is listening on unix:{}", path.display()),
+        }
+        println!("counters are {counters}");
+    };
+    sidecar::serve(&args.listen, service, ready, stop_asked()).await
+}
+
+/// From the file, or else from the environment.
+fn secret(file: Option<&Path>) -> Result<Option<Secret>, String> {
+    let (from, secret) = match file {
+        Some(file) => {
+            let from = file.display().to_string();
+            let bytes = std::fs::read(file).map_err(|error| format!("{from}: {error}"))?;
+            (from, bytes)
+        }
+        None => match std::env::var("TURNPIKE_SECRET") {
+            Ok(text) => ("TURNPIKE_SECRET".into(), text.into_bytes()),
+            Err(_) => return Ok(None),
+        },
+    };
+    match secret.trim_ascii() {
+        short if short.len() < 16 => Err(format!("{from}: a secret has at least 16 bytes")),
+        secret => Ok(Some(Secret::of(secret))),
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(good) {
+        Ok(text.into())
+    } else {
+        Err("expected 1 to 64 of A-Z, a-z, 0-9, `-`, `_`, `.` and `:`".into())
     }
 }
 
