@@ -331,6 +331,16 @@ lab!(callers_are_led_to_their_own_models_only, |host| {
     assert_eq!(models(&first), ["gpt-4o-mini", "gpt-4o"]);
 });
 
+lab!(a_client_s_own_key_goes_to_every_model_of_its_chain, |host| {
+    let provider = mock(failing(429));
+    let policies = upstream("openai", provider.address(), "authToken: {passthrough: {}}") + &with(BACKUPS);
+    let gateway = Gateway::up(host, &policies);
+    assert_eq!(gateway.send(&Ask::chat("/openai").bearer("sk-alice")).status, 429);
+    let requests = provider.requests();
+    assert_eq!(requests.len(), 3);
+    assert!(requests.iter().all(|it| it.header("authorization") == Some("Bearer sk-alice")));
+});
+
 lab!(a_client_cannot_ask_for_attempts, |host| {
     let provider = mock(failing(503));
     let gateway = Gateway::up(host, &labs::policies::simple(provider.address()));

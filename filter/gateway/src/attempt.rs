@@ -225,6 +225,10 @@ fn begin(target: &Target, arrival: &Arrival<'_>, effects: &mut Effects) -> Resul
     let method = headers.get(":method").unwrap_or_default();
     let call = Call { operation: Operation::of(method, &handover.path), path: handover.path.clone() };
     write_headers(target, &call, headers, Place::Cluster, effects);
+    // What an earlier attempt has put in the place of the client's credential is another provider's key (H20).
+    if arrival.attempt > 1 && !handover.own_key && matches!(target.credential, Credential::Passthrough) {
+        effects.push(Effect::RemoveRequestHeader("authorization".into()));
+    }
     // What an earlier attempt has made of `content-length` is still there (H20), so that it has to be written anew.
     let writes = target.model.is_some() || handover.reports;
     let edits = (writes || arrival.attempt > 1) && call.operation.is_understood();

@@ -43,6 +43,20 @@ fn after_another_attempt_the_body_is_seen_so_that_its_length_can_be_told_anew() 
 }
 
 #[test]
+fn a_key_that_an_earlier_attempt_has_written_goes_to_nobody_else() {
+    let passthrough = r#"{"name": "ns/a", "provider": "openai", "credential": "passthrough"}"#;
+    let removes = |handover: &str, attempt: u32| {
+        let lines = CHAIN.replace("|remember", handover);
+        let lines = format!("{lines}\nattempt: {attempt}\nauthorization: Bearer sk-of-the-first");
+        let mut attempt = Attempt::new(target(passthrough));
+        show(&request(&lines, |arrival| attempt.on(Event::Request(arrival)))).contains("remove authorization")
+    };
+    assert!(!removes("|remember", 1), "it is the client's");
+    assert!(removes("|remember", 2), "it may be anybody's");
+    assert!(!removes("|remember||own", 2), "nobody has written another");
+}
+
+#[test]
 fn a_target_that_is_not_in_the_chain_is_asked_nothing() {
     let other = r#"{"name": "ns/other", "provider": "openai", "credential": "injected"}"#;
     let mut attempt = Attempt::new(target(other));

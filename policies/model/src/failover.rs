@@ -37,6 +37,8 @@ pub struct Backend {
     pub weight: u32,
     /// The least comes first.
     pub priority: u32,
+    /// Whether the provider is shown the client's own credential.
+    pub passthrough: bool,
     /// What the provider gets, where this module writes it in the listener's filter chain. `None` where the cluster has
     /// the module among its upstream filters.
     pub target: Option<Target>,

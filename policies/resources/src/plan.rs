@@ -193,6 +193,7 @@ impl Route {
                 model: target.model.clone(),
                 weight: it.weight,
                 priority: it.priority,
+                passthrough: matches!(target.key, Key::Passthrough),
             })
         };
         self.backends.iter().filter_map(backend).collect()

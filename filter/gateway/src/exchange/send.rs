@@ -116,6 +116,8 @@ fn handover(route: &Route, way: &Way) -> Handover {
         it.chain = names.map(|backend| backend.cluster.clone()).collect();
         it.on = failover.on.clone();
         it.remembers = failover.cooldown.is_some();
+        let mut asked = way.chain.iter().filter_map(|index| route.backends.get(*index));
+        it.own_key = asked.all(|backend| backend.passthrough) && !way.chain.is_empty();
     }
     it
 }

@@ -1,6 +1,7 @@
 //! What the module in the listener's filter chain tells the one in the cluster's, as a text: a line for the path, one for
-//! the clusters of the request's chain, one for the failures that lead on, one that says whether anything is remembered, and
-//! one that says whether a stream is to report its usage. Lines at the end that say nothing are left out.
+//! the clusters of the request's chain, one for the failures that lead on, one that says whether anything is remembered, one
+//! that says whether a stream is to report its usage, and one that says whose credential the request carries. Lines at the end
+//! that say nothing are left out.
 
 use policy::failover::{NoAnswer, Triggers};
 
@@ -17,13 +18,22 @@ pub struct Handover {
     pub remembers: bool,
     /// Whether a stream is to report its usage, which it would not do by itself.
     pub reports: bool,
+    /// Whether every one of the chain is shown the client's own credential, so that none has been put in its place.
+    pub own_key: bool,
 }
 
 impl Handover {
     /// Of a request that has no chain.
     pub fn plain(path: &str) -> Handover {
         let on = Triggers { statuses: Vec::new(), server_errors: false, no_answer: NoAnswer::Never };
-        Handover { path: path.to_owned(), chain: Vec::new(), on, remembers: false, reports: false }
+        Handover {
+            path: path.to_owned(),
+            chain: Vec::new(),
+            on,
+            remembers: false,
+            reports: false,
+            own_key: false,
+        }
     }
 
     /// The text.
@@ -32,7 +42,8 @@ impl Handover {
         on.extend(self.on.server_errors.then(|| "5xx".to_owned()));
         let remembers = if self.remembers { "remember" } else { "" };
         let reports = if self.reports { "report" } else { "" };
-        let text = [&self.path, &self.chain.join(","), &on.join(","), remembers, reports].join("\n");
+        let own_key = if self.own_key { "own" } else { "" };
+        let text = [&self.path, &self.chain.join(","), &on.join(","), remembers, reports, own_key].join("\n");
         text.trim_end_matches('\n').to_owned()
     }
 
@@ -50,6 +61,7 @@ impl Handover {
         }
         it.remembers = line() == "remember";
         it.reports = line() == "report";
+        it.own_key = line() == "own";
         it
     }
 }
@@ -70,6 +82,8 @@ mod tests {
         let chain = vec!["ns/a".to_owned(), "ns/b".to_owned()];
         let reports = Handover { reports: true, ..plain.clone() };
         assert_eq!(Handover::read(&reports.text()), reports);
+        let own = Handover { own_key: true, ..plain.clone() };
+        assert_eq!(Handover::read(&own.text()), own);
         let whole = Handover { chain, on, remembers: true, ..plain };
         assert_eq!(whole.text(), "/v1/chat/completions?a=b,c\nns/a,ns/b\n429,503,5xx\nremember");
         assert_eq!(Handover::read(&whole.text()), whole);

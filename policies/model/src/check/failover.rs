@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Report;
 use crate::failover::{Backend, Cooldown, Failover, Triggers};
-use crate::{Attempt, written};
+use crate::{Attempt, Credential, written};
 
 /// Statuses that say something of the request and nothing of the model: another one would say the same.
 const NEVER: [u16; 4] = [400, 401, 403, 404];
@@ -48,6 +48,7 @@ impl Report<'_> {
             model: own.model.clone(),
             weight: 1,
             priority: 0,
+            passthrough: matches!(own.credential, Credential::Passthrough),
             target: None,
         };
         let backups = backups.into_iter().enumerate().map(|(i, it)| {
@@ -60,6 +61,7 @@ impl Report<'_> {
                 model: target.model.clone(),
                 weight: 1,
                 priority: u32::try_from(i).unwrap_or(u32::MAX).saturating_add(1),
+                passthrough: matches!(target.credential, Credential::Passthrough),
                 target: Some(target),
             }
         });
@@ -86,6 +88,7 @@ impl Report<'_> {
                 model: it.model,
                 weight: it.weight,
                 priority: it.priority,
+                passthrough: it.passthrough,
                 target: None,
             }
         };

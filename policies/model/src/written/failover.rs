@@ -21,6 +21,9 @@ pub struct Backend {
     /// When it has its turn: 0, the default, comes first.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: u32,
+    /// Whether its provider is shown the client's own credential.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passthrough: bool,
 }
 
 /// What happens when a model fails.

@@ -116,8 +116,17 @@ impl Compiler<'_> {
 
     /// Says where a client's own key would go to more than one provider.
     fn note_shared_key(&self, chain: &Chain<'_>, place: Option<&Place>) {
-        let targets = chain.backends.iter().filter_map(|it| chain.plan.targets.get(it.target));
-        let shown = targets.filter(|it| matches!(it.key, Key::Passthrough));
+        let targets = || chain.backends.iter().filter_map(|it| chain.plan.targets.get(it.target));
+        let is_shown = |it: &&Target| matches!(it.key, Key::Passthrough);
+        if let (Some(place), true, false) =
+            (place, targets().any(|it| is_shown(&it)), targets().all(|it| is_shown(&it)))
+        {
+            let what = "some of its models get the client's own key and others the gateway's: after an attempt with the \
+                        gateway's there is no other, so give all of them the one or the other";
+            self.report.add(Severity::Error, place, "spec.options", what);
+            return;
+        }
+        let shown = targets().filter(is_shown);
         let mut hosts: Vec<(&str, u16)> = shown.map(|it| (it.host.as_str(), it.port)).collect();
         hosts.dedup();
         if let (Some(place), [(one, _), (other, _), ..]) = (place, hosts.as_slice()) {

@@ -205,6 +205,9 @@ fn a_client_s_key_for_several_providers_is_worth_a_warning() {
         said.iter().any(|it| it.contains("the client's own key goes to a.test, and to b.test")),
         "{said:?}"
     );
+    let mixed = format!("{}, {{pool: [{{mistral: {{authToken: {{inline: k}}}}}}]}}", pool("a.test"));
+    let mixed = self::said(&multi(&mixed), "ai: {failover: {}}");
+    assert!(mixed.iter().any(|it| it.contains("give all of them the one or the other")), "{mixed:?}");
     let one = self::said(&multi(&pool("a.test")), "ai: {backupModels: [x]}");
     assert!(!one.iter().any(|it| it.contains("own key")), "{one:?}");
 }
