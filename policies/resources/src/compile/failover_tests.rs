@@ -109,6 +109,10 @@ fn without_retries_only_the_first_priority_is_asked_and_that_is_said() {
 fn targets_of_one_name_are_told_apart() {
     let pools = "{pool: [{openai: {model: 'a,b', customHost: {host: h, port: 1}}}, {openai: {model: 'a,b', customHost: {host: i, port: 1}}}]}";
     assert_eq!(chain(&planned(&multi(pools), "")), "ns/up:a_b=a,b*1, ns/up:a_b#2=a,b*1");
+    assert_eq!(
+        chain(&planned(UPSTREAM, "ai: {backupModels: ['gr\u{f6}\u{df}er']}")),
+        "ns/up=-*1 | ns/up:gr__er=gr\u{f6}\u{df}er*1"
+    );
 }
 
 #[test]

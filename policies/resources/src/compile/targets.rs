@@ -138,8 +138,9 @@ impl Compiler<'_> {
 
 /// A name for a target of an Upstream that no other has: hosts know clusters by it, and it stands in lists.
 pub(super) fn free(targets: &[Target], upstream: &str, wanted: &str) -> String {
-    let plain: String =
-        wanted.chars().map(|c| if c == ',' || c == ';' || c.is_control() { '_' } else { c }).collect();
+    // In a header, and in a list with commas.
+    let fit = |c: char| if c.is_ascii_graphic() && c != ',' && c != ';' { c } else { '_' };
+    let plain: String = wanted.chars().map(fit).collect();
     let numbered = (1..).map(|n| match n {
         1 => format!("{upstream}:{plain}"),
         n => format!("{upstream}:{plain}#{n}"),

@@ -135,7 +135,7 @@ fn back_off(node: &Node<'_>) -> Option<(Duration, Duration)> {
     let most = object.get("maxInterval").map_or(Some(None), |it| positive(&it).map(Some));
     object.finish(Unknown::Refuse);
     let (base, most) = (base?, most?);
-    Some((base, most.unwrap_or(base * GROWTH).max(base)))
+    Some((base, most.unwrap_or(base.saturating_mul(GROWTH)).max(base)))
 }
 
 fn positive(node: &Node<'_>) -> Option<Duration> {
