@@ -37,13 +37,10 @@ impl Exchange {
     ) -> Option<usize> {
         let route = self.policy.routes.get(way.route)?;
         let failover = route.failover.as_ref()?;
-        let (by, made) = match route.attempt {
-            Attempt::Here(_) => (By::Module, 1),
-            Attempt::Upstream { .. } => (By::Host, answer.attempts.max(1) as usize),
-        };
+        let (by, made) = made(route, answer);
         let own = By::Module == by && way.chain.first() == Some(&0);
         let hopeless = answer.local.is_some_and(failover::is_hopeless);
-        if let Some(backend) = way.chain.get(made.saturating_sub(1)).filter(|_| own || hopeless) {
+        if let Some(backend) = way.chain.get(made - 1).filter(|_| own || hopeless) {
             let outcome = match answer.local {
                 None => AttemptOutcome::of(answer.status()),
                 Some(_) => AttemptOutcome::NoAnswer,
@@ -146,7 +143,7 @@ impl Exchange {
         let passing = answer::begin(&answer, &way.call, passthrough, guard)?;
         let index = asked.map(|(index, _)| index);
         let ours = self.signed(&way, index, attempts);
-        self.answers(&way, index);
+        self.answers(&way, index, said.status);
         let pairs = said
             .headers
             .pairs()
@@ -191,10 +188,7 @@ impl Exchange {
     /// Which backend of the route an answer of the host's is from, if that can be told.
     pub(super) fn answering(&self, way: &Way, answer: &Answer<'_>) -> Option<usize> {
         let route = self.policy.routes.get(way.route)?;
-        let made = match route.attempt {
-            Attempt::Here(_) => 1,
-            Attempt::Upstream { .. } => answer.attempts.max(1) as usize,
-        };
+        let (_, made) = made(route, answer);
         match (way.chain.get(made - 1), route.backends.as_slice()) {
             (Some(index), _) => Some(*index),
             (None, [_]) => Some(0),
@@ -202,8 +196,11 @@ impl Exchange {
         }
     }
 
-    /// Notes who has answered, for what is counted by provider and model.
-    pub(super) fn answers(&mut self, way: &Way, index: Option<usize>) {
+    /// Notes who has answered, for what is counted by provider and model. An error is nobody's answer.
+    pub(super) fn answers(&mut self, way: &Way, index: Option<usize>, status: u16) {
+        if !(200..300).contains(&status) {
+            return;
+        }
         let route = self.policy.routes.get(way.route);
         let backend = route.zip(index).and_then(|(route, index)| route.backends.get(index));
         self.record.answered = backend.map(|backend| {
@@ -235,6 +232,14 @@ impl Exchange {
 fn backend<'r>(route: &'r Route, way: &Way, at: usize) -> Option<(usize, &'r Backend)> {
     let index = *way.chain.get(at)?;
     Some((index, route.backends.get(index)?))
+}
+
+/// Who made the attempts that have led to an answer of the host's, and how many there were: one at least.
+fn made(route: &Route, answer: &Answer<'_>) -> (By, usize) {
+    match route.attempt {
+        Attempt::Here(_) => (By::Module, 1),
+        Attempt::Upstream { .. } => (By::Host, answer.attempts.max(1) as usize),
+    }
 }
 
 fn unreachable() -> Reply {

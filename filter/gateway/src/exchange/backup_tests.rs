@@ -1,4 +1,4 @@
-use super::super::tests::{CHAT, answered, arrive, exchange};
+use super::super::tests::{CHAT, answered, arrive, exchange, over};
 use crate::event::{Appetite, Event};
 use crate::exchange::Exchange;
 use crate::testing::{called, show, test};
@@ -117,6 +117,17 @@ fn the_module_asks_one_after_the_other_and_the_last_failure_is_the_answer() {
         "{step}"
     );
     assert!(step.ends_with("busy\npass"), "{step}");
+}
+
+#[test]
+fn only_an_answer_is_counted_by_provider_and_model() {
+    for (status, counted) in [(200, 1), (400, 0)] {
+        let mut exchange = asked(HERE);
+        answered(&mut exchange, ":status: 500");
+        said(&mut exchange, &format!(":status: {status}\ncontent-type: application/json"), "{}");
+        let end = over(&mut exchange);
+        assert_eq!(end.matches("observe Duration").count(), counted, "{status}: {end}");
+    }
 }
 
 #[test]

@@ -35,9 +35,7 @@ impl Exchange {
         let index = self.answering(&way, answer);
         let signed = self.signed(&way, index, answer.attempts);
         effects.extend(signed.into_iter().map(|(name, value)| Effect::SetResponseHeader(name, value)));
-        if (200..300).contains(&answer.status()) {
-            self.answers(&way, index);
-        }
+        self.answers(&way, index, answer.status());
         match passing {
             Passing::Untouched(outcome) => {
                 self.record.outcome = outcome;

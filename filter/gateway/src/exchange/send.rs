@@ -112,12 +112,11 @@ fn enriched(
 fn handover(route: &Route, way: &Way) -> Handover {
     let mut it = Handover::plain(&way.call.path);
     if let Some(failover) = &route.failover {
-        let names = way.chain.iter().filter_map(|index| route.backends.get(*index));
-        it.chain = names.map(|backend| backend.cluster.clone()).collect();
+        let asked = || way.chain.iter().filter_map(|index| route.backends.get(*index));
+        it.chain = asked().map(|backend| backend.cluster.clone()).collect();
         it.on = failover.on.clone();
         it.remembers = failover.cooldown.is_some();
-        let mut asked = way.chain.iter().filter_map(|index| route.backends.get(*index));
-        it.own_key = asked.all(|backend| backend.passthrough) && !way.chain.is_empty();
+        it.own_key = asked().all(|backend| backend.passthrough) && !way.chain.is_empty();
     }
     it
 }

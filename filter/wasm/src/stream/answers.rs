@@ -33,7 +33,7 @@ impl State {
     }
 
     /// An answer of which nothing but the status matters.
-    pub(super) fn status_only(&mut self, end: bool) -> Action {
+    fn status_only(&mut self, end: bool) -> Action {
         let status = host::header(Map::Response, ":status").unwrap_or_default();
         let headers = Headers::new(vec![(":status", status.as_bytes())]);
         let answer = Answer { headers: &headers, local: None, end, now: now(), attempts: 1, cluster: None };
@@ -54,7 +54,7 @@ impl State {
         }
     }
 
-    pub(super) fn beginning(&mut self, end: bool) -> Action {
+    fn beginning(&mut self, end: bool) -> Action {
         match host::buffer(Buffer::ResponseBody, self.answer_bytes) {
             Ok(bytes) => self.give(Event::Beginning { bytes: &bytes, end, now: now() }, 0),
             Err(error) => fail(&error),
