@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use support::redis::{Server, VERSIONS, free_port, start, start_with};
-use support::{Sidecar, hour, limit, until};
+use support::{Sidecar, lasting, limit, until};
 
 /// Longer than anybody who waits for the sidecar may have to.
 const BOUND: Duration = Duration::from_millis(1500);
@@ -27,7 +27,7 @@ fn a_hundred_at_once_on_two_sidecars_do_not_overspend() {
             let all: Vec<_> = (0..100)
                 .map(|at| (at, &sidecars[at % 2]))
                 .map(|(at, sidecar)| {
-                    scope.spawn(move || sidecar.admit(&format!("r{at}"), hour("k", 1000, 50)).allowed())
+                    scope.spawn(move || sidecar.admit(&format!("r{at}"), lasting("k", 1000, 50)).allowed())
                 })
                 .collect();
             all.into_iter().map(|one| u32::from(one.join().unwrap())).sum::<u32>()
@@ -42,9 +42,9 @@ fn a_hundred_at_once_on_two_sidecars_do_not_overspend() {
 fn any_sidecar_settles_and_each_reservation_once() {
     every_version(|server| {
         let (one, other) = (Sidecar::on(&server), Sidecar::on(&server));
-        let reservation = one.admit("r", hour("k", 100, 60)).reservation();
+        let reservation = one.admit("r", lasting("k", 100, 60)).reservation();
         assert_eq!(
-            one.admit("r", hour("k", 100, 60)).reservation(),
+            one.admit("r", lasting("k", 100, 60)).reservation(),
             reservation,
             "asked again, it is the same"
         );
@@ -53,14 +53,14 @@ fn any_sidecar_settles_and_each_reservation_once() {
             (&one.settle(&reservation, 10)["known"], &other.settle(&reservation, 90)["known"]),
             (&1.into(), &1.into())
         );
-        assert_eq!(one.admit("s", hour("k", 100, 0)).remaining(), 90);
+        assert_eq!(one.admit("s", lasting("k", 100, 0)).remaining(), 90);
 
         let stranger = Sidecar::spawn(
             Command::new(env!("CARGO_BIN_EXE_turnpike-sidecar"))
                 .args(["--listen", "127.0.0.1:0", "--redis", &server.url(), "--secret-file"])
                 .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")),
         );
-        let reservation = one.admit("t", hour("k", 100, 60)).reservation();
+        let reservation = one.admit("t", lasting("k", 100, 60)).reservation();
         assert_eq!(stranger.settle(&reservation, 0)["refused"], 1);
         assert_eq!(one.settle(&reservation, 0)["settled"], 1);
     });
@@ -70,10 +70,10 @@ fn any_sidecar_settles_and_each_reservation_once() {
 fn a_server_that_is_killed_is_missed_for_a_bounded_time_and_keeps_its_counters() {
     every_version(|mut server| {
         let sidecar = Sidecar::on(&server);
-        let before = sidecar.admit("before", hour("k", 100, 60)).reservation();
+        let before = sidecar.admit("before", lasting("k", 100, 60)).reservation();
         server.kill();
         for request in ["a", "b", "c"] {
-            let answer = sidecar.admit(request, hour("k", 100, 10));
+            let answer = sidecar.admit(request, lasting("k", 100, 10));
             assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"));
             assert!(
                 answer.head.contains("x-turnpike-sidecar: 1") && answer.took < BOUND,
@@ -91,9 +91,9 @@ fn a_server_that_is_killed_is_missed_for_a_bounded_time_and_keeps_its_counters()
         assert!(sidecar.get("/metrics").body.contains("turnpike_sidecar_breaker_open 1"));
         server.again();
         until("it is ready again", || sidecar.get("/readyz").status == 200);
-        assert_eq!(sidecar.admit("d", hour("k", 100, 0)).remaining(), 40);
+        assert_eq!(sidecar.admit("d", lasting("k", 100, 0)).remaining(), 40);
         assert_eq!(sidecar.settle(&before, 5)["settled"], 1);
-        assert_eq!(sidecar.admit("e", hour("k", 100, 0)).remaining(), 95);
+        assert_eq!(sidecar.admit("e", lasting("k", 100, 0)).remaining(), 95);
     });
 }
 
@@ -101,12 +101,12 @@ fn a_server_that_is_killed_is_missed_for_a_bounded_time_and_keeps_its_counters()
 fn a_server_that_was_restarted_in_between_costs_nobody_anything() {
     every_version(|mut server| {
         let sidecar = Sidecar::on(&server);
-        assert!(sidecar.admit("a", hour("k", 100, 60)).allowed());
+        assert!(sidecar.admit("a", lasting("k", 100, 60)).allowed());
         server.kill();
         server.again();
-        assert_eq!(sidecar.admit("b", hour("k", 100, 10)).remaining(), 30);
+        assert_eq!(sidecar.admit("b", lasting("k", 100, 10)).remaining(), 30);
         server.ask("SCRIPT FLUSH");
-        assert_eq!(sidecar.admit("c", hour("k", 100, 10)).remaining(), 20);
+        assert_eq!(sidecar.admit("c", lasting("k", 100, 10)).remaining(), 20);
     });
 }
 
@@ -114,16 +114,16 @@ fn a_server_that_was_restarted_in_between_costs_nobody_anything() {
 fn a_server_that_stands_still_is_waited_for_once_a_second() {
     every_version(|server| {
         let sidecar = Sidecar::on(&server);
-        assert!(sidecar.admit("a", hour("k", 100, 10)).allowed());
+        assert!(sidecar.admit("a", lasting("k", 100, 10)).allowed());
         server.signal(Signal::STOP);
-        let first = sidecar.admit("b", hour("k", 100, 10));
-        let second = sidecar.admit("c", hour("k", 100, 10));
+        let first = sidecar.admit("b", lasting("k", 100, 10));
+        let second = sidecar.admit("c", lasting("k", 100, 10));
         server.signal(Signal::CONT);
         assert_eq!((first.status, second.status), (503, 503));
         assert!(first.took < BOUND, "{:?}", first.took);
-        until("it answers again", || sidecar.admit("d", hour("k", 100, 10)).status == 200);
+        until("it answers again", || sidecar.admit("d", lasting("k", 100, 10)).status == 200);
         // What it was asked while it stood still it has done, and the same request again is the same reservation.
-        let left = sidecar.admit("b", hour("k", 100, 10)).remaining();
+        let left = sidecar.admit("b", lasting("k", 100, 10)).remaining();
         assert!(left == 70, "{left}");
     });
 }
@@ -132,13 +132,13 @@ fn a_server_that_stands_still_is_waited_for_once_a_second() {
 fn a_reservation_outlives_its_sidecar_and_is_given_back_after_its_lease() {
     every_version(|server| {
         let mut sidecar = Sidecar::start(&["--redis", &server.url(), "--lease", "2"]);
-        assert!(sidecar.admit("a", hour("k", 100, 100)).allowed());
+        assert!(sidecar.admit("a", lasting("k", 100, 100)).allowed());
         sidecar.end();
         let next = Sidecar::start(&["--redis", &server.url(), "--lease", "2"]);
         let mut tries = 0..;
-        let denied = !next.admit("b", hour("k", 100, 100)).allowed();
+        let denied = !next.admit("b", lasting("k", 100, 100)).allowed();
         until("it is given back", || {
-            next.admit(&format!("c{}", tries.next().unwrap_or(0)), hour("k", 100, 100)).allowed()
+            next.admit(&format!("c{}", tries.next().unwrap_or(0)), lasting("k", 100, 100)).allowed()
         });
         assert!(denied);
     });
@@ -185,7 +185,7 @@ fn nobody_who_listens_but_is_no_redis_is_trusted_or_waited_for() {
             }
         });
         let sidecar = Sidecar::start(&["--redis", &url]);
-        let admitted = sidecar.admit("r", hour("k", 10, 1));
+        let admitted = sidecar.admit("r", lasting("k", 10, 1));
         assert_eq!((admitted.status, admitted.code().as_str()), (503, "store_unavailable"));
         assert!(admitted.took < BOUND, "{:?}", admitted.took);
         // However many ask, and nobody has asked before.
@@ -193,7 +193,7 @@ fn nobody_who_listens_but_is_no_redis_is_trusted_or_waited_for() {
         std::thread::scope(|scope| {
             let ask = |at: u32| {
                 let sidecar = &sidecar;
-                scope.spawn(move || sidecar.admit(&format!("r{at}"), hour("k", 10, 1)))
+                scope.spawn(move || sidecar.admit(&format!("r{at}"), lasting("k", 10, 1)))
             };
             let all: Vec<_> = (0..50).map(ask).collect();
             for answer in all.into_iter().map(|one| one.join().unwrap()) {
@@ -209,7 +209,7 @@ fn a_password_is_used_and_never_said() {
     for server in VERSIONS.into_iter().filter_map(|version| start_with(version, &args)) {
         let url = format!("redis://:s3cret-of-redis@127.0.0.1:{}/3", server.port);
         let sidecar = Sidecar::start(&["--redis", &url]);
-        assert!(sidecar.admit("r", hour("k", 10, 1)).allowed());
+        assert!(sidecar.admit("r", lasting("k", 10, 1)).allowed());
         assert!(
             sidecar.said.ends_with(&format!("counters are in Redis at 127.0.0.1:{}/3", server.port)),
             "{}",
@@ -229,12 +229,12 @@ fn a_cluster_takes_all_limits_of_a_request_in_one_step() {
         server.ask("CLUSTER ADDSLOTSRANGE 0 16383");
         until("the cluster is one", || server.ask("CLUSTER INFO").contains("cluster_state:ok"));
         let sidecar = Sidecar::start(&["--redis", &server.url().replace("redis://", "redis+cluster://")]);
-        let body = serde_json::json!({"request": "r", "limits": [hour("a", 10, 4), hour("b", 10, 5)]});
+        let body = serde_json::json!({"request": "r", "limits": [lasting("a", 10, 4), lasting("b", 10, 5)]});
         let admitted = sidecar.post("/v1/admit", &body);
         assert_eq!(admitted.json()["limits"][1]["remaining"], 5, "{}", admitted.body);
         let items = serde_json::json!({"items": [{"reservation": admitted.reservation(), "used": [1, 2]}]});
         assert_eq!(sidecar.post("/v1/settle", &items).json()["settled"], 1);
-        assert_eq!(sidecar.admit("s", hour("a", 10, 0)).remaining(), 9);
+        assert_eq!(sidecar.admit("s", lasting("a", 10, 0)).remaining(), 9);
     }
 }
 
@@ -249,7 +249,7 @@ fn a_sentinel_tells_where_the_master_is() {
         let nobody = free_port();
         let url = format!("redis+sentinel://127.0.0.1:{nobody},127.0.0.1:{}/main", sentinel.port);
         let sidecar = Sidecar::start(&["--redis", &url]);
-        assert_eq!(sidecar.admit("r", hour("k", 10, 4)).remaining(), 6);
+        assert_eq!(sidecar.admit("r", lasting("k", 10, 4)).remaining(), 6);
     }
 }
 
@@ -281,7 +281,7 @@ fn a_server_is_spoken_to_over_tls_if_its_certificate_is_good() {
             command.args(["--listen", "127.0.0.1:0", "--redis", &format!("rediss://localhost:{port}")]);
             Sidecar::spawn(if trusted { command.env("SSL_CERT_FILE", &cert) } else { &mut command })
         };
-        let admitted = sidecar(true).admit("r", hour("k", 10, 1));
+        let admitted = sidecar(true).admit("r", lasting("k", 10, 1));
         assert_eq!(admitted.status, 200, "{}", admitted.body);
         let refused = sidecar(false).get("/readyz");
         assert!(refused.status == 503 && refused.body.contains("certificate"), "{}", refused.body);

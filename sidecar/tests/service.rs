@@ -6,7 +6,7 @@ mod support;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use support::{Sidecar, hour};
+use support::{Sidecar, lasting};
 
 fn ask() -> Value {
     json!({
@@ -95,13 +95,13 @@ fn a_long_prompt_is_counted_and_a_hundred_at_once_do_not_overspend() {
     let mut long = ask();
     long["request"] = json!("long");
     long["input"] = json!({"prompt": {"prompt": "Hello, world! ".repeat(100_000)}});
-    long["limits"] = json!([hour("long", 1_000_000, 0)]);
+    long["limits"] = json!([lasting("long", 1_000_000, 0)]);
     assert_eq!(sidecar.post("/v1/admit", &long).json()["inputTokens"], 400_001);
     let allowed = std::thread::scope(|scope| {
         let ask = |at| {
             scope.spawn({
                 let sidecar = &sidecar;
-                move || sidecar.admit(&format!("r-{at}"), hour("k", 1000, 50)).allowed()
+                move || sidecar.admit(&format!("r-{at}"), lasting("k", 1000, 50)).allowed()
             })
         };
         let all: Vec<_> = (0..100).map(ask).collect();
@@ -117,8 +117,10 @@ fn it_says_where_counters_are_and_counts_what_it_does() {
         sidecar.said.ends_with("counters are in this process's memory: they are not shared and end with it")
     );
     assert_eq!((sidecar.get("/healthz").status, sidecar.get("/readyz").status), (200, 200));
-    assert!(sidecar.admit("a", hour("a", 1, 1)).allowed() && !sidecar.admit("b", hour("a", 1, 1)).allowed());
-    let full = sidecar.admit("c", hour("c", 1, 1));
+    assert!(
+        sidecar.admit("a", lasting("a", 1, 1)).allowed() && !sidecar.admit("b", lasting("a", 1, 1)).allowed()
+    );
+    let full = sidecar.admit("c", lasting("c", 1, 1));
     assert_eq!((full.status, full.code().as_str()), (503, "store_full"));
     sidecar.settle("forged", 1);
     let metrics = sidecar.get("/metrics").body;

@@ -124,9 +124,9 @@ impl Drop for Sidecar {
     }
 }
 
-/// A limit of an hour, of which a request takes `amount`.
-pub fn hour(key: &str, max: u64, amount: u64) -> Value {
-    limit(key, 3600, max, amount)
+/// A limit of which a request takes `amount`, in a window so long that no test comes upon its end: the next is in July 2027.
+pub fn lasting(key: &str, max: u64, amount: u64) -> Value {
+    limit(key, 300 * 86_400, max, amount)
 }
 
 pub fn limit(key: &str, seconds: u64, max: u64, amount: u64) -> Value {
