@@ -6,6 +6,7 @@
 //! a refusal names every [`Problem`] at once.
 
 pub mod access;
+pub mod budget;
 mod check;
 pub mod enrich;
 pub mod failover;
@@ -60,6 +61,10 @@ pub struct Gateway {
     pub routes: Vec<Route>,
     /// Those whose JWTs are believed, in the order of their names.
     pub jwt_providers: Vec<access::JwtProvider>,
+    /// The service that holds the counters of budgets. There where any route has budgets.
+    pub sidecar: Option<budget::Sidecar>,
+    /// What models cost, by their names in this order; `*` stands for all others.
+    pub prices: Vec<(String, budget::Price)>,
     /// A longer request body is refused with 413. Bytes.
     pub max_request_bytes: u64,
     /// What happens to a request that no route takes.
@@ -85,6 +90,8 @@ pub struct Route {
     pub jwt: Vec<access::JwtRule>,
     /// Who may use it. `None`: whoever `jwt` lets pass.
     pub rbac: Option<access::Rbac>,
+    /// How much of what may be used.
+    pub budgets: Vec<budget::Budget>,
     /// What is added to its requests.
     pub enrich: Option<enrich::Enrich>,
     /// What its prompts and answers may say.
@@ -167,6 +174,14 @@ impl fmt::Display for Problem {
         } else {
             write!(f, "{}: {}", self.path, self.what)
         }
+    }
+}
+
+impl Gateway {
+    /// What a model costs, if anybody has said it.
+    pub fn price(&self, model: &str) -> Option<&budget::Price> {
+        let of = |name: &str| self.prices.iter().find(|(known, _)| known == name).map(|(_, price)| price);
+        of(model).or_else(|| of("*"))
     }
 }
 

@@ -13,7 +13,7 @@ mod problem;
 
 pub use compile::Env;
 pub use files::{Source, read_files};
-pub use plan::{Backend, Entry, Failover, Key, Plan, Route, Service, Target, Tls};
+pub use plan::{Backend, Entry, Failover, Key, Plan, Route, SIDECAR, Service, Target, Tls};
 pub use problem::{Place, Problem, Severity};
 
 /// What came of a set of files.

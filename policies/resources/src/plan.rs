@@ -22,7 +22,14 @@ pub struct Plan {
     pub services: Vec<Service>,
     /// Whose JWTs are believed, by the names that [`Route::jwt`] uses.
     pub jwt_providers: BTreeMap<String, written::JwtProvider>,
+    /// What models cost, by their names.
+    pub prices: BTreeMap<String, written::Price>,
+    /// How long a request waits for the sidecar, in milliseconds.
+    pub sidecar_timeout_ms: Option<u64>,
 }
+
+/// The name of the sidecar's cluster.
+pub const SIDECAR: &str = "turnpike-sidecar";
 
 /// A server that the gateway itself asks.
 #[derive(Debug)]
@@ -54,6 +61,8 @@ pub struct Route {
     pub jwt: Vec<written::JwtRule>,
     /// Who may use it; anybody if absent.
     pub rbac: Option<written::Rbac>,
+    /// How much of what may be used.
+    pub budgets: Vec<written::Budget>,
     /// What is added to its requests.
     pub enrich: Option<written::Enrich>,
     /// What its prompts and answers may say.
@@ -148,6 +157,11 @@ impl Plan {
         })
     }
 
+    /// Whether anything is counted that a filter cannot count.
+    pub fn needs_sidecar(&self) -> bool {
+        self.routes.iter().any(|route| !route.budgets.is_empty())
+    }
+
     /// The plugin configuration of the listener's filter.
     pub fn downstream(&self) -> written::Plugin {
         let routes = self.routes.iter().map(|route| written::Route {
@@ -160,12 +174,19 @@ impl Plan {
             failover: route.failover.as_ref().map(|it| it.written.clone()),
             jwt: route.jwt.clone(),
             rbac: route.rbac.clone(),
+            budgets: route.budgets.clone(),
             enrich: route.enrich.clone(),
             guard: route.guard.clone(),
         });
         written::Plugin::Downstream(written::Gateway {
             routes: routes.collect(),
             jwt_providers: self.jwt_providers.clone(),
+            sidecar: self.needs_sidecar().then(|| written::Sidecar {
+                cluster: SIDECAR.into(),
+                host: None,
+                timeout_ms: self.sidecar_timeout_ms,
+            }),
+            prices: self.prices.clone(),
             max_request_bytes: None,
             unmatched: written::Unmatched::Refuse,
         })

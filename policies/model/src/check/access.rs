@@ -133,7 +133,7 @@ impl Report<'_> {
             .collect()
     }
 
-    fn header_name(&mut self, at: &str, name: &str) -> String {
+    pub(super) fn header_name(&mut self, at: &str, name: &str) -> String {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(token) {
             self.refuse(at.to_owned(), format!("`{name}` is no header name"));
@@ -141,7 +141,7 @@ impl Report<'_> {
         name.to_ascii_lowercase()
     }
 
-    fn claim_path(&mut self, at: &str, path: written::ClaimPath) -> ClaimPath {
+    pub(super) fn claim_path(&mut self, at: &str, path: written::ClaimPath) -> ClaimPath {
         let path = match path {
             written::ClaimPath::Name(name) => vec![name],
             written::ClaimPath::Nested(path) => path,
@@ -223,14 +223,16 @@ impl Report<'_> {
             written::Must::Equal(text) => Must::Equal(text),
             written::Must::Be(truth) => Must::Be(truth),
             written::Must::Contain(text) => Must::Contain(text),
-            written::Must::Match(pattern) => match regex_lite::Regex::new(&format!("^(?:{pattern})$")) {
-                Ok(regex) => Must::Match(regex),
-                Err(error) => {
-                    self.refuse(format!("{at}.must.match"), format!("`{pattern}`: {error}"));
-                    return None;
-                }
-            },
+            written::Must::Match(pattern) => {
+                Must::Match(self.anchored(&format!("{at}.must.match"), &pattern)?)
+            }
         };
         Some(ClaimRule { claim, must })
+    }
+
+    /// A pattern that a text has to fit as a whole.
+    pub(super) fn anchored(&mut self, at: &str, pattern: &str) -> Option<regex_lite::Regex> {
+        let regex = regex_lite::Regex::new(&format!("^(?:{pattern})$"));
+        regex.map_err(|error| self.refuse(at.to_owned(), format!("`{pattern}`: {error}"))).ok()
     }
 }

@@ -1,6 +1,7 @@
 //! From the configuration as written to the one that decides.
 
 mod access;
+mod budget;
 mod enrich;
 mod failover;
 mod guard;
@@ -63,12 +64,17 @@ impl Report<'_> {
         // Of the written ones, so that a provider with a problem is not also said to be missing.
         let known: Vec<String> = it.jwt_providers.keys().cloned().collect();
         let jwt_providers = self.jwt_providers(it.jwt_providers);
+        let sidecar = it.sidecar.map(|it| self.sidecar("downstream.sidecar", it));
+        let prices = self.prices(it.prices);
         let routes = it.routes.into_iter().enumerate();
+        let routes: Vec<Route> =
+            routes.map(|(i, route)| self.route(&format!("downstream.routes[{i}]"), route, &known)).collect();
+        self.affordable(&routes, sidecar.as_ref(), &prices);
         Gateway {
-            routes: routes
-                .map(|(i, route)| self.route(&format!("downstream.routes[{i}]"), route, &known))
-                .collect(),
+            routes,
             jwt_providers,
+            sidecar,
+            prices,
             max_request_bytes: it.max_request_bytes.unwrap_or(DEFAULT_MAX_REQUEST_BYTES),
             unmatched: it.unmatched,
         }
@@ -94,10 +100,11 @@ impl Report<'_> {
         let matches = matches.map(|(i, m)| self.route_match(&format!("{at}.matches[{i}]"), m)).collect();
         let jwt = self.jwt_rules(&format!("{at}.jwt"), it.jwt, providers);
         let rbac = it.rbac.map(|rbac| self.rbac(&format!("{at}.rbac"), rbac, providers));
+        let budgets = self.budgets(&format!("{at}.budgets"), it.budgets);
         let enrich = it.enrich.map(|it| self.enrich(&format!("{at}.enrich"), it));
         let guard = it.guard.map(|it| self.guard(&format!("{at}.guard"), it)).unwrap_or_default();
         let (name, rewrite) = (it.name, it.rewrite);
-        Route { name, matches, rewrite, attempt, backends, failover, jwt, rbac, enrich, guard }
+        Route { name, matches, rewrite, attempt, backends, failover, jwt, rbac, budgets, enrich, guard }
     }
 
     fn route_match(&mut self, at: &str, it: written::Match) -> Match {

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod access;
+mod budget;
 mod enrich;
 mod failover;
 mod guard;
 
 pub use access::*;
+pub use budget::*;
 pub use enrich::*;
 pub use failover::*;
 pub use guard::*;
@@ -38,6 +40,12 @@ pub struct Gateway {
     /// Those whose JWTs are believed, by a name of your choice.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub jwt_providers: BTreeMap<String, JwtProvider>,
+    /// The service that holds the counters of budgets. Needed by routes that have any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<Sidecar>,
+    /// What models cost, by their names; `*` stands for all others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prices: BTreeMap<String, Price>,
     /// The longest request body taken, in bytes; longer ones are refused with 413. 8 MiB if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_request_bytes: Option<u64>,
@@ -95,6 +103,9 @@ pub struct Route {
     /// Who may use it. Absent: whoever `jwt` lets pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rbac: Option<Rbac>,
+    /// How much of what may be used. Absent: no end of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets: Vec<Budget>,
     /// What is added to its requests. Absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrich: Option<Enrich>,

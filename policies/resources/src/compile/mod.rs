@@ -140,6 +140,7 @@ impl Compiler<'_> {
                 timeout,
                 jwt,
                 rbac,
+                budgets: Vec::new(),
                 enrich,
                 guard,
             });
