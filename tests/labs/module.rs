@@ -18,5 +18,5 @@ fn the_module_asks_a_host_for_nothing_that_has_not_been_tried() {
 fn the_module_is_small_enough_to_be_loaded_in_a_moment() {
     // Envoy compiles all of it at start: about two seconds a megabyte. Half of it are the algorithms of tokens.
     let bytes = std::fs::metadata(project::module()).unwrap().len();
-    assert!(bytes < 2_000_000, "{bytes} bytes");
+    assert!(bytes < 2_200_000, "{bytes} bytes");
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use sidecar_api::Item;
+
 use crate::edits::Edits;
 use crate::failover::{Lesson, Recall};
 use crate::headers::Headers;
@@ -84,6 +86,8 @@ pub struct Arrival<'a> {
     pub route: Option<&'a str>,
     /// What the downstream instance of the module handed over to this one, if it did.
     pub handover: Option<&'a str>,
+    /// Where it comes from, with or without a port, if [that matters](crate::Access::asks_address).
+    pub address: Option<&'a str>,
     /// Whether no body follows.
     pub end: bool,
     /// The time, since the Unix epoch.
@@ -181,6 +185,11 @@ pub enum Effect {
     EditResponseBody(Edits),
     /// Asks somebody, and tells what comes of it by an [`Event::Called`]. There is no more than one at a time.
     Call(CallOut),
+    /// Tells the sidecar what was used, some time soon and until it has understood.
+    Settle(Item),
+    /// Asks the sidecar once more what it was asked with this call, of whose answer nobody knows, and gives back what it
+    /// has reserved.
+    Reclaim(CallOut),
     /// Sends these bytes instead of the piece of the answer that was shown.
     ReplaceChunk(Vec<u8>),
     /// Leaves a text for the module's instance in the upstream filter chain.

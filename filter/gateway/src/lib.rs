@@ -32,6 +32,7 @@ mod reply;
 mod sse;
 #[cfg(test)]
 mod testing;
+mod toll;
 mod usage;
 
 pub use access::{Access, Fetch, Models};
@@ -43,6 +44,8 @@ pub use failover::{Lesson, Recall, Trouble};
 pub use headers::Headers;
 pub use metric::{Metric, ModelNames, Names};
 pub use reply::{Outcome, Reason, Reply, Stage};
+pub use sidecar_api::Item;
+pub use toll::Settlements;
 
 /// Headers of this beginning are the gateway's own: taken from what clients send, kept from what providers see.
 pub const INTERNAL_PREFIX: &str = "x-turnpike-";

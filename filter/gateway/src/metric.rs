@@ -54,6 +54,24 @@ pub enum Metric {
     },
     /// Milliseconds from the beginning of a request to its end, under OpenTelemetry's name.
     Duration(Model),
+    /// Requests that have met a budget.
+    Budget {
+        /// Index into [`Gateway::routes`].
+        route: usize,
+        /// Index into the budgets of the route.
+        budget: usize,
+        /// What the budget has said.
+        outcome: BudgetOutcome,
+    },
+    /// Tokens of prompts that budgets have counted, under the name that dashboards of Gloo know.
+    RateLimited(Model),
+    /// Tokens that nobody has reported and that were counted by what was seen.
+    Estimated {
+        /// Which.
+        kind: TokenKind,
+        /// Who was asked, and for what.
+        asked: Model,
+    },
     /// Requests that have left a target alone because it is in trouble.
     Skipped {
         /// Index into [`Gateway::routes`].
@@ -61,6 +79,31 @@ pub enum Metric {
         /// Index into the backends of the route.
         backend: usize,
     },
+}
+
+/// What a budget has said of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BudgetOutcome {
+    /// There was enough.
+    Allowed,
+    /// There was not, and the request was refused.
+    Exceeded,
+    /// There was not, and the policy only wants to know.
+    Monitored,
+    /// It could not be asked.
+    Unavailable,
+}
+
+impl BudgetOutcome {
+    /// The label of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            BudgetOutcome::Allowed => "allowed",
+            BudgetOutcome::Exceeded => "exceeded",
+            BudgetOutcome::Monitored => "monitored",
+            BudgetOutcome::Unavailable => "unavailable",
+        }
+    }
 }
 
 /// Which tokens.
@@ -275,6 +318,24 @@ impl Metric {
             }
             Metric::Duration(asked) => {
                 format!("gen_ai_client_operation_duration_milliseconds{}", names.asked(asked))
+            }
+            Metric::Budget { route, budget, outcome } => {
+                let route = names.route(route);
+                let budget = route.and_then(|it| it.budgets.get(budget)).map_or("none", |it| &it.name);
+                let (name, outcome) = (route.map_or("none", |it| &it.name), outcome.name());
+                format!(
+                    "turnpike_budget_total;route={};budget={};outcome={outcome}",
+                    label(name),
+                    label(budget)
+                )
+            }
+            Metric::RateLimited(asked) => {
+                let (llm, model) = (asked.provider.name(), names.model(asked));
+                format!("ai_rate_limited_tokens_total;llm={llm};model={model}")
+            }
+            Metric::Estimated { kind, asked } => {
+                let (kind, llm, model) = (kind.name(), asked.provider.name(), names.model(asked));
+                format!("turnpike_estimated_tokens_total;gen_ai_token_type={kind};llm={llm};model={model}")
             }
             Metric::Skipped { route, backend } => {
                 let target = label(names.target(Asked::Backend { route, backend }));

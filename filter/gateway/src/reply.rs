@@ -14,8 +14,8 @@ pub struct Reply {
     pub message: String,
     /// What only the log may know; often nothing.
     pub cause: String,
-    /// What a client without a good token is asked for (`www-authenticate`).
-    pub challenge: Option<String>,
+    /// Headers that go with it.
+    pub extra: Vec<(&'static str, String)>,
     /// How the message is sent.
     pub format: Format,
 }
@@ -51,6 +51,12 @@ pub enum Reason {
     GuardUnreadable,
     /// Somebody who has to be asked about the prompt or the answer does not answer.
     GuardUnavailable,
+    /// A budget is used up.
+    BudgetExceeded,
+    /// Nobody can say how a budget stands.
+    BudgetUnavailable,
+    /// Costs are counted, and the model has no price.
+    ModelUnpriced,
     /// The answer says what the route's policy does not let pass.
     AnswerRejected,
     /// The route looks at answers, and this one cannot be looked at.
@@ -141,6 +147,9 @@ impl Reason {
             Reason::PromptRejected => "prompt_rejected",
             Reason::GuardUnreadable => "guard_unreadable",
             Reason::GuardUnavailable => "guard_unavailable",
+            Reason::BudgetExceeded => "budget_exceeded",
+            Reason::BudgetUnavailable => "budget_unavailable",
+            Reason::ModelUnpriced => "model_unpriced",
             Reason::AnswerRejected => "answer_rejected",
             Reason::AnswerUnreadable => "answer_unreadable",
             Reason::RequestTimeout => "request_timeout",
@@ -164,6 +173,7 @@ impl Reason {
             | Reason::UnsupportedEncoding
             | Reason::RequestTimeout => Stage::Read,
             Reason::PromptRejected | Reason::GuardUnreadable | Reason::GuardUnavailable => Stage::Guard,
+            Reason::BudgetExceeded | Reason::BudgetUnavailable | Reason::ModelUnpriced => Stage::Admit,
             Reason::NotAdmitted => Stage::Attempt,
             Reason::AnswerRejected
             | Reason::AnswerUnreadable
@@ -183,14 +193,20 @@ impl Reply {
             reason,
             message: message.into(),
             cause: String::new(),
-            challenge: None,
+            extra: Vec::new(),
             format: Format::Openai,
         }
     }
 
     /// With what the client is asked for (RFC 9110 section 11.6.1).
     pub fn challenging(mut self, challenge: String) -> Reply {
-        self.challenge = Some(challenge);
+        self.extra.push(("www-authenticate", challenge));
+        self
+    }
+
+    /// With more headers.
+    pub fn with(mut self, extra: Vec<(&'static str, String)>) -> Reply {
+        self.extra = extra;
         self
     }
 
@@ -208,12 +224,11 @@ impl Reply {
 
     /// The headers.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let challenge = self.challenge.iter().map(|it| ("www-authenticate", it.clone()));
         let own = [
             ("content-type", self.media_type().to_owned()),
             ("x-turnpike-reason", self.reason.code().to_owned()),
         ];
-        own.into_iter().chain(challenge).collect()
+        own.into_iter().chain(self.extra.iter().cloned()).collect()
     }
 
     fn media_type(&self) -> &'static str {

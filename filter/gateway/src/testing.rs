@@ -47,7 +47,8 @@ pub fn request(lines: &str, give: impl FnOnce(Arrival<'_>) -> Step) -> Step {
     let handover = handover.map(|it| it.replace('|', "\n"));
     let handover = handover.as_deref();
     let recall = Recall(&|_| None);
-    give(Arrival { headers: &headers, route: None, handover, end, now, attempt, random: 0, recall })
+    let address = value("address");
+    give(Arrival { headers: &headers, route: None, handover, address, end, now, attempt, random: 0, recall })
 }
 
 /// When the tests of this crate take place, in seconds since the Unix epoch.
@@ -145,12 +146,21 @@ fn show_effect(effect: &Effect) -> String {
             let body = String::from_utf8_lossy(&call.body);
             format!("ask {} {}{}{more} {body}", call.cluster, header(":authority"), header(":path"))
         }
+        Effect::Reclaim(call) => format!("reclaim {}", String::from_utf8_lossy(&call.body)),
+        Effect::Settle(item) => format!("settle {} {:?}", item.reservation, item.used),
         Effect::ReplaceChunk(bytes) => format!("send {:?}", String::from_utf8_lossy(bytes)),
         Effect::Handover(text) => format!("hand over {}", text.replace('\n', "|")),
         Effect::Publish(caller) => format!("publish {caller}"),
         Effect::Reply(reply) => {
-            let challenge = reply.challenge.as_ref().map_or_else(String::new, |it| format!(" [{it}]"));
-            format!("reply {} {}: {}{challenge}", reply.status, reply.reason.code(), reply.message)
+            let extra: String = reply
+                .extra
+                .iter()
+                .map(|(name, value)| match *name {
+                    "www-authenticate" => format!(" [{value}]"),
+                    name => format!(" [{name}: {value}]"),
+                })
+                .collect();
+            format!("reply {} {}: {}{extra}", reply.status, reply.reason.code(), reply.message)
         }
         Effect::Deliver(it) => {
             let headers: String =

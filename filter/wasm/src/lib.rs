@@ -10,6 +10,7 @@
 mod memory;
 mod metrics;
 mod root;
+mod settling;
 mod stream;
 mod waiting;
 

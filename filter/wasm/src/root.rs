@@ -13,10 +13,12 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use crate::metrics::Metrics;
+use crate::settling;
 use crate::stream::{self, Machine, Stream};
 use crate::waiting::Waiting;
 
-/// How often it is looked whether keys have to be fetched, and whether somebody has waited long enough for them.
+/// How often it is looked whether keys have to be fetched, whether somebody has waited long enough for them, and whether
+/// there is anything to settle.
 const TICK: Duration = Duration::from_millis(100);
 
 /// More than any set of keys has.
@@ -28,6 +30,8 @@ pub struct Root {
     job: Job,
     /// The calls that are under way, and whose keys they are for.
     calls: HashMap<u32, usize>,
+    /// The call that tells the sidecar what was used.
+    settling: Option<u32>,
 }
 
 #[derive(Default)]
@@ -54,6 +58,12 @@ pub struct Downstream {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, _trailers: usize) {
+        if self.settling == Some(token) {
+            self.settling = None;
+            stream::answered(headers, body, settling::heard);
+            self.settle();
+            return;
+        }
         let Some(provider) = self.calls.remove(&token) else {
             if let Job::Downstream(it) = &self.job {
                 Rc::clone(it).waiting.called(token, headers, body);
@@ -75,8 +85,12 @@ impl RootContext for Root {
             Ok(Plugin::Downstream(gateway)) => {
                 let access = Rc::new(Access::new(Rc::new(gateway), seed()));
                 // Hosts that have no ticks cannot be told so here; their requests wait in vain, and are refused.
-                if access.fetches() && host::tick_every(TICK).is_err() {
-                    host::log(Level::Error, "this host gives no ticks, without which no keys can be fetched");
+                let ticks = access.fetches() || access.policy().sidecar.is_some();
+                if ticks && host::tick_every(TICK).is_err() {
+                    host::log(
+                        Level::Error,
+                        "this host gives no ticks, without which no keys can be fetched and nothing be settled",
+                    );
                     return false;
                 }
                 let (metrics, waiting) = (Metrics::default(), Waiting::default());
@@ -105,6 +119,7 @@ impl RootContext for Root {
                 Err(why) => self.give(fetch.provider, Err(&why)),
             }
         }
+        self.settle();
         it.waiting.wake(now, false);
     }
 
@@ -126,6 +141,18 @@ impl RootContext for Root {
 }
 
 impl Root {
+    /// Tells the sidecar what was used, if there is anything to be told.
+    fn settle(&mut self) {
+        let (Job::Downstream(it), Ok(now)) = (&self.job, host::now()) else { return };
+        let Some(sidecar) = &it.access.policy().sidecar else { return };
+        if let Some(call) = settling::next(sidecar, now) {
+            self.settling = stream::ask(&call);
+            if self.settling.is_none() {
+                settling::heard(None, now);
+            }
+        }
+    }
+
     /// Hands keys over, or the reason why there are none, and wakes whoever waits for them. The last thing to do in a
     /// callback: from here on the host takes us for others.
     fn give(&self, provider: usize, answer: Result<&str, &str>) {

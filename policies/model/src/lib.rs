@@ -24,13 +24,14 @@ pub const DEFAULT_MAX_REQUEST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Labels of the module's metrics. Hosts know no labels: the module writes them into a metric's name as `;name=value`,
 /// and the host is told to find them there.
-pub const METRIC_LABELS: [&str; 12] = [
+pub const METRIC_LABELS: [&str; 13] = [
     "route",
     "reason",
     "side",
     "rule",
     "action",
     "target",
+    "budget",
     "outcome",
     "llm",
     "model",

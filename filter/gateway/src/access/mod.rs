@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use policy::access::Keys;
+use policy::budget::Source;
 use policy::{Gateway, Route};
 
 pub use authenticate::{Caller, Verdict};
@@ -24,14 +25,16 @@ pub use identity::is_internal;
 pub use keyring::Fetch;
 pub use models::{Models, allow_body, allow_path, readable};
 pub use rbac::authorize;
+pub use verified::{Digest, Digests};
 
 use crate::event::Level;
 use crate::failover::Ledger;
 use crate::headers::Headers;
 use crate::metric::ModelNames;
 use crate::reply::Reply;
+use crate::toll::Toll;
 use keyring::Keyring;
-use verified::{Digests, Verified};
+use verified::Verified;
 
 /// Keys and verified tokens, shared by all requests of a VM and made anew with every configuration.
 #[derive(Debug)]
@@ -45,6 +48,10 @@ pub struct Access {
     ledger: Ledger,
     /// The models that metrics know.
     models: ModelNames,
+    /// What is known of budgets.
+    toll: Toll,
+    /// Whether any budget depends on where a request comes from.
+    asks_address: bool,
 }
 
 impl Access {
@@ -61,6 +68,8 @@ impl Access {
             verified: RefCell::default(),
             ledger: Ledger::default(),
             models: ModelNames::default(),
+            toll: Toll::default(),
+            asks_address: asks_address(&policy),
             policy,
         }
     }
@@ -78,6 +87,26 @@ impl Access {
     /// How much requests keep.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What is known of budgets.
+    pub fn toll(&self) -> &Toll {
+        &self.toll
+    }
+
+    /// What budgets are remembered by.
+    pub fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    /// An id for a request, from a number that nobody foresees: no client knows it, and no other VM has it.
+    pub fn request_id(&self, random: u64) -> String {
+        format!("{:032x}", self.digests.of(&random.to_string()))
+    }
+
+    /// Whether [`Arrival::address`](crate::Arrival::address) is looked at.
+    pub fn asks_address(&self) -> bool {
+        self.asks_address
     }
 
     /// What a route says of a request with these headers at this time: which models its caller may use. What
@@ -121,6 +150,11 @@ impl Access {
             Err(why) => Some((Level::Warn, format!("JWT provider {name}: {why}"))),
         }
     }
+}
+
+fn asks_address(policy: &Gateway) -> bool {
+    let budgets = policy.routes.iter().flat_map(|route| &route.budgets);
+    budgets.flat_map(|budget| &budget.key).any(|part| matches!(part.of, Source::Address))
 }
 
 #[cfg(test)]

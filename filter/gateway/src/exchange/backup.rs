@@ -155,6 +155,7 @@ impl Exchange {
         let body = said.body.to_vec();
         match passing {
             Passing::Untouched(outcome) => {
+                self.record.wrote(&body);
                 self.tally(&body);
                 let held = Held::new(way, outcome, None).delivered(delivery);
                 Ok(self.passes(held, body, effects))
@@ -205,6 +206,9 @@ impl Exchange {
         let backend = route.zip(index).and_then(|(route, index)| route.backends.get(index));
         self.record.answered = backend.map(|backend| {
             let model = backend.model.as_ref().or(way.model.as_ref()).map_or("unknown", String::as_str);
+            if self.record.price.is_some() {
+                self.record.price = self.policy.price(model).copied().or(self.record.price);
+            }
             Model { provider: backend.provider, name: self.access.models().number(model) }
         });
     }
@@ -217,14 +221,15 @@ impl Exchange {
         attempts: u32,
     ) -> Vec<(&'static str, String)> {
         let route = self.policy.routes.get(way.route);
+        let budgets = self.record.taken.iter().flat_map(|taken| taken.headers.clone());
         let Some(backend) = route.zip(index).and_then(|(route, index)| route.backends.get(index)) else {
-            return Vec::new();
+            return budgets.collect();
         };
         let model = backend.model.as_ref().or(way.model.as_ref());
         let provider = ("x-turnpike-provider", backend.provider.name().to_owned());
         let attempts = ("x-turnpike-attempts", attempts.max(1).to_string());
         let model = model.map(|model| ("x-turnpike-model", model.clone()));
-        [provider, attempts].into_iter().chain(model).collect()
+        [provider, attempts].into_iter().chain(model).chain(budgets).collect()
     }
 }
 

@@ -84,6 +84,7 @@ impl Exchange {
         let policy = Rc::clone(&self.policy);
         let guard = guard_of(&policy, Some(held.way.route));
         held.bytes = body.len();
+        self.record.wrote(&body);
         let mut body = held.whole_events(body);
         if held.stream.is_some() {
             let shown = self.record.reporting.look(&body, &mut self.record.usage);

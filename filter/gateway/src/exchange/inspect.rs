@@ -31,7 +31,7 @@ impl Exchange {
     ) -> Result<Phase, Reply> {
         let policy = Rc::clone(&self.policy);
         let guard = policy.routes.get(way.route).and_then(|route| route.guard.request.as_ref());
-        let Some(guard) = guard else { return self.send(way, document, effects) };
+        let Some(guard) = guard else { return self.admit(way, Some(document), effects) };
         let document = self.mask(guard, document, effects)?;
         if let Some(moderation) = &guard.moderation {
             let messages = self.messages(guard, &document)?;
@@ -40,7 +40,7 @@ impl Exchange {
                 return Ok(Phase::AwaitVerdict(way, document, Asked::Moderation));
             }
         }
-        self.send(way, document, effects)
+        self.admit(way, Some(document), effects)
     }
 
     fn mask(
@@ -75,7 +75,7 @@ impl Exchange {
     ) -> Result<Phase, Reply> {
         let policy = Rc::clone(&self.policy);
         let guard = policy.routes.get(way.route).and_then(|route| route.guard.request.as_ref());
-        let Some(guard) = guard else { return self.send(way, document, effects) };
+        let Some(guard) = guard else { return self.admit(way, Some(document), effects) };
         let body = answer.filter(|it| it.status == 200).map(|it| it.body);
         match asked {
             Asked::Webhook(messages) => {
@@ -114,7 +114,7 @@ impl Exchange {
                         }
                     }
                 }
-                self.send(way, document, effects)
+                self.admit(way, Some(document), effects)
             }
         }
     }

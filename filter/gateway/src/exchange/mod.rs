@@ -3,6 +3,7 @@
 //! `request`, `inspect` and `send` are its way to the provider, `response` and `held` the way back, `backup` what the
 //! module asks in the host's place.
 
+mod admit;
 mod backup;
 mod held;
 mod inspect;
@@ -14,6 +15,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use policy::Gateway;
+use policy::budget::Price;
 
 use crate::access::{Access, Models};
 use crate::answer;
@@ -25,7 +27,8 @@ use crate::metric::{self, Action, Finder, Metric, Side, TokenKind};
 use crate::path::Call;
 use crate::reply::{Outcome, Reply};
 use crate::sse::Stream;
-use crate::usage::{Reporting, Scan, Usage};
+use crate::toll::{Facts, Holding, Taken};
+use crate::usage::{Reporting, Scan, Usage, Written};
 use backup::Backup;
 use held::Held;
 
@@ -49,6 +52,8 @@ enum Phase {
     AwaitPrompt(Way),
     /// Somebody has been asked about the prompt, which is held.
     AwaitVerdict(Way, Document, Asked),
+    /// The sidecar has been asked what these budgets say; the request is held, with its body where that is read.
+    AwaitAdmission(Way, Option<Document>, Vec<Holding>),
     /// The provider has the request.
     AwaitAnswer(Way),
     /// The module asks somebody else itself; the request is held, or the answer that was a failure.
@@ -84,6 +89,12 @@ struct Way {
     spare: Option<Spare>,
     /// The model that the body names, if it is fit for a header.
     model: Option<String>,
+    /// What budgets look at, where the route has any.
+    facts: Option<Facts>,
+    /// The time, as far as it is known.
+    now: Duration,
+    /// A number that nobody foresees.
+    random: u64,
 }
 
 /// Who has been asked about a prompt.
@@ -119,6 +130,14 @@ struct Record {
     usage: Option<Usage>,
     /// Whether the client sees what a stream says of them.
     reporting: Reporting,
+    /// What was taken from budgets.
+    taken: Option<Taken>,
+    /// Whether a provider was asked.
+    asked: bool,
+    /// What the answer has said so far, where budgets may depend on that.
+    written: Option<Written>,
+    /// What the model costs, where that is counted.
+    price: Option<Price>,
 }
 
 type Effects = Vec<Effect>;
@@ -135,6 +154,10 @@ impl Exchange {
             answered: None,
             usage: None,
             reporting: Reporting::Passes,
+            taken: None,
+            asked: false,
+            written: None,
+            price: None,
         };
         Exchange { policy: Rc::clone(access.policy()), access, phase: Phase::AwaitRequest, record }
     }
@@ -158,6 +181,9 @@ impl Exchange {
             (Phase::AwaitVerdict(way, document, asked), Event::Called { said, .. }) => {
                 self.hear(way, document, asked, said, &mut effects)
             }
+            (Phase::AwaitAdmission(way, document, holding), Event::Called { said, now }) => {
+                self.hear_admission(way, document, holding, (said, now), &mut effects)
+            }
             (Phase::AwaitBackup(backup), Event::Called { said, now }) => {
                 self.hear_backup(backup, said, now, &mut effects)
             }
@@ -166,7 +192,10 @@ impl Exchange {
                 self.answer(way, &answer, &mut effects)
             }
             (
-                Phase::AwaitKeys(_) | Phase::AwaitVerdict(..) | Phase::AwaitBackup(_),
+                Phase::AwaitKeys(_)
+                | Phase::AwaitVerdict(..)
+                | Phase::AwaitAdmission(..)
+                | Phase::AwaitBackup(_),
                 Event::Response(answer),
             ) => answer::not_from_host(&answer).map(|()| Phase::Passing),
             (Phase::AwaitBody(held), Event::ResponseGrew(bytes)) => held.within_limit(bytes),
@@ -179,12 +208,18 @@ impl Exchange {
             }
             (Phase::Tally(mut scan), Event::Chunk { bytes, end }) => {
                 scan.push(bytes);
+                self.record.wrote(bytes);
                 self.record.usage = scan.usage();
                 Ok(if end { Phase::Passing } else { Phase::Tally(scan) })
             }
             (Phase::Silenced, Event::Chunk { end, .. }) => {
                 effects.push(Effect::ReplaceChunk(Vec::new()));
                 Ok(if end { Phase::Passing } else { Phase::Silenced })
+            }
+            (Phase::AwaitAdmission(way, document, holding), Event::Over(end)) => {
+                self.reclaim(&way, document.as_ref(), &holding, &mut effects);
+                self.settle(end, &mut effects);
+                Ok(Phase::Passing)
             }
             (_, Event::Over(end)) => {
                 self.settle(end, &mut effects);
@@ -207,6 +242,7 @@ impl Exchange {
             ) => Ok(phase),
         };
         self.phase = next.unwrap_or_else(|reply| self.reply(reply, &mut effects));
+        self.record.asked |= matches!(self.phase, Phase::AwaitAnswer(_) | Phase::AwaitBackup(_));
         Step { effects, flow: self.flow() }
     }
 
@@ -219,6 +255,7 @@ impl Exchange {
             Phase::Relay(..) | Phase::Tally(_) | Phase::Silenced => Appetite::Chunks,
             Phase::AwaitRequest
             | Phase::AwaitVerdict(..)
+            | Phase::AwaitAdmission(..)
             | Phase::AwaitAnswer(_)
             | Phase::AwaitBackup(_)
             | Phase::AwaitOpinion(..)
@@ -233,6 +270,7 @@ impl Exchange {
             Phase::AwaitKeys(_)
             | Phase::AwaitPrompt(_)
             | Phase::AwaitVerdict(..)
+            | Phase::AwaitAdmission(..)
             | Phase::AwaitBackup(_)
             | Phase::AwaitBody(_)
             | Phase::AwaitOpinion(..) => Flow::Hold,
@@ -260,6 +298,8 @@ impl Exchange {
 
     /// Stage `settle`: what is remembered of the request.
     fn settle(&mut self, end: End, effects: &mut Effects) {
+        let policy = Rc::clone(&self.policy);
+        self.record.settle_budgets(&policy, end, effects);
         let Record { route, outcome, answered, usage, began, .. } = self.record;
         effects.push(Effect::Count(Metric::Requests { route, outcome }));
         if let Some(asked) = answered {

@@ -16,6 +16,7 @@ use crate::headers::Headers;
 use crate::metric::Metric;
 use crate::path::{self, Call};
 use crate::reply::{Reason, Reply};
+use crate::toll::Facts;
 
 /// Longer than the name of any model, in bytes.
 const LONGEST_MODEL: usize = 128;
@@ -59,7 +60,20 @@ impl Exchange {
         let forwarded = guard::forwarded(&route.guard, headers);
         let Chosen { chain, skipped } =
             failover::choose(route, &models, arrival.now, arrival.random, arrival.recall)?;
-        let mut way = Way { route: index, call, models, forwarded, chain, spare: None, model: None };
+        let (now, random) = (arrival.now, arrival.random);
+        let facts = Facts::of(route, &caller, headers, arrival.address);
+        let mut way = Way {
+            route: index,
+            call,
+            models,
+            forwarded,
+            chain,
+            spare: None,
+            model: None,
+            facts,
+            now,
+            random,
+        };
         let reads = self.reads(route, &way, arrival)?;
         let skipped = skipped.into_iter().map(|backend| Metric::Skipped { route: index, backend });
         effects.extend(skipped.map(Effect::Count));
@@ -74,7 +88,7 @@ impl Exchange {
         }
         self.prepare(route, &way, headers, effects);
         match reads {
-            false => Ok(Phase::AwaitAnswer(way)),
+            false => self.admit(way, None, effects),
             true if arrival.end => self.read(way, Vec::new(), effects),
             true => Ok(Phase::AwaitPrompt(way)),
         }

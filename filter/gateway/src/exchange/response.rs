@@ -77,6 +77,7 @@ impl Exchange {
         end: bool,
         effects: &mut Effects,
     ) -> Phase {
+        self.record.wrote(bytes);
         let mut passed = match stream.push(bytes) {
             Passage::AsItIs => self.record.reporting.look(bytes, &mut self.record.usage),
             Passage::Instead(events) => {

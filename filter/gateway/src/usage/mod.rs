@@ -3,11 +3,13 @@
 
 mod events;
 mod scan;
+mod written;
 
 use serde::Deserialize;
 
 pub use events::{Reporting, asks_for_usage};
 pub use scan::Scan;
+pub use written::Written;
 
 /// Tokens that an answer has used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use proxy_wasm::hostcalls;
 use super::{HANDOVER, Machine, State};
 use crate::memory;
 use crate::metrics::Metrics;
+use crate::settling;
 
 /// Where filters that come after find who is calling.
 const CALLER: &str = "turnpike.caller";
@@ -30,6 +31,14 @@ impl State {
             }
             // Asked where effects are performed, for it may be answered at once.
             Effect::Call(_) => Ok(()),
+            Effect::Settle(item) => {
+                settling::push(item);
+                Ok(())
+            }
+            Effect::Reclaim(question) => {
+                settling::reclaim(question);
+                Ok(())
+            }
             Effect::ReplaceChunk(bytes) => host::replace_head(Buffer::ResponseBody, chunk, &bytes),
             Effect::Handover(path) => host::set_property(HANDOVER, &path),
             Effect::Publish(caller) => host::set_property(CALLER, &caller),

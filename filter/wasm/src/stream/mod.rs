@@ -18,8 +18,8 @@ use proxy_wasm::types::Action;
 use crate::memory;
 use crate::root::{Downstream, Upstream};
 use crate::waiting::Waiter;
-pub use effects::loudness;
-use effects::{ask, send};
+use effects::send;
+pub use effects::{ask, loudness};
 
 /// Where the downstream instance leaves, and the upstream one finds, what is asked of the provider.
 const HANDOVER: &str = "turnpike.path";
@@ -129,16 +129,10 @@ impl State {
             return;
         }
         self.asked = None;
-        // H7: a call that broke off has no headers.
-        let pairs = if headers == 0 { None } else { host::header_pairs(Map::Call).ok() };
-        let pairs = pairs.unwrap_or_default();
-        let headers = Headers::new(host::parse_pairs(&pairs));
-        let status = headers.get(":status").and_then(|it| it.parse().ok());
-        let body = host::buffer(Buffer::CallBody, bytes.min(MAX_CALLED_BYTES + 1)).unwrap_or_default();
-        let said = status.filter(|_| body.len() <= MAX_CALLED_BYTES);
-        let said = said.map(|status| Said { status, headers: &headers, body: &body });
-        let action = self.give(Event::Called { said, now: now() }, 0);
-        self.go_on(action);
+        answered(headers, bytes, |said, now| {
+            let action = self.give(Event::Called { said, now }, 0);
+            self.go_on(action);
+        });
     }
 
     /// Lets the message go on that was held, if it may.
@@ -164,8 +158,13 @@ impl State {
             Machine::Upstream(..) => (None, host::property(&[HANDOVER])),
             Machine::Unconfigured => (None, None),
         };
+        let address = match &self.machine {
+            Machine::Downstream(_, it) if it.access.asks_address() => host::property(&["source", "address"]),
+            Machine::Downstream(..) | Machine::Upstream(..) | Machine::Unconfigured => None,
+        };
         let arrival = Arrival {
             headers: &headers,
+            address: address.as_deref(),
             route: route.as_deref(),
             handover: handover.as_deref(),
             end: self.bare,
@@ -310,6 +309,18 @@ impl State {
             }
         }
     }
+}
+
+/// Reads the answer to a call, and gives it to whoever has asked, with the time.
+pub fn answered(headers: usize, bytes: usize, give: impl FnOnce(Option<Said<'_>>, Duration)) {
+    // H7: a call that broke off has no headers.
+    let pairs = if headers == 0 { None } else { host::header_pairs(Map::Call).ok() };
+    let pairs = pairs.unwrap_or_default();
+    let headers = Headers::new(host::parse_pairs(&pairs));
+    let status = headers.get(":status").and_then(|it| it.parse().ok());
+    let body = host::buffer(Buffer::CallBody, bytes.min(MAX_CALLED_BYTES + 1)).unwrap_or_default();
+    let said = status.filter(|_| body.len() <= MAX_CALLED_BYTES);
+    give(said.map(|status| Said { status, headers: &headers, body: &body }), now());
 }
 
 /// How many attempts the host has made so far (H22); 1 where it does not say.

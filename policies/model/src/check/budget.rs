@@ -44,7 +44,7 @@ impl Report<'_> {
         let price = |(name, it): (String, written::Price)| {
             let mut of = |field: &str, dollars: f64| {
                 if !(0.0..=MAX_PRICE).contains(&dollars) {
-                    let what = format!("expected dollars for a million tokens, 0 to {MAX_PRICE}");
+                    let what = "expected dollars for a million tokens, 0 to 1000000";
                     self.refuse(format!("downstream.prices.{name}.{field}"), what);
                 }
                 whole(dollars * 1e6)
@@ -106,9 +106,9 @@ impl Report<'_> {
     fn max(&mut self, at: &str, max: f64, counts: Counts) -> u64 {
         let scaled = if counts == Counts::Cost { max * NANOS as f64 } else { max };
         if !(0.0..=MOST_WRITTEN).contains(&scaled) {
-            self.refuse(at.to_owned(), format!("`{max}` is no amount that can be counted"));
+            self.refuse(at.to_owned(), "expected an amount that can be counted, 0 to 2^53");
         } else if counts != Counts::Cost && scaled.fract() != 0.0 {
-            self.refuse(at.to_owned(), format!("`{max}` is no whole number"));
+            self.refuse(at.to_owned(), "expected a whole number: only costs have fractions");
         }
         whole(scaled)
     }

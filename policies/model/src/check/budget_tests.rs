@@ -61,9 +61,12 @@ fn what_cannot_be_counted_is_refused() {
     let problem = |json: &str| budget(json).unwrap_err().join("; ");
     let with = |fields: &str| format!(r#"{{"name": "b", "counts": "input", {fields}}}"#);
     let max = problem(&with(r#""max": 1.5, "per": "hour""#));
-    assert_eq!(max, "downstream.routes[0].budgets[0].max: `1.5` is no whole number");
+    assert_eq!(
+        max,
+        "downstream.routes[0].budgets[0].max: expected a whole number: only costs have fractions"
+    );
     let max = problem(&with(r#""max": -1, "per": "hour""#));
-    assert_eq!(max, "downstream.routes[0].budgets[0].max: `-1` is no amount that can be counted");
+    assert_eq!(max, "downstream.routes[0].budgets[0].max: expected an amount that can be counted, 0 to 2^53");
     let per = problem(&with(r#""max": 1, "per": 0"#));
     assert_eq!(per, "downstream.routes[0].budgets[0].per: expected 1 to 31536000 seconds");
     let weight = problem(&with(r#""max": 1, "per": "day", "weight": 1"#));
