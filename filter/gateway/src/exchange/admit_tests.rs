@@ -194,6 +194,17 @@ fn what_nobody_reads_is_counted_as_a_request() {
 }
 
 #[test]
+fn answers_are_asked_for_so_that_their_usage_can_be_read_whatever_was_asked() {
+    let mut exchange = exchange(&policy(r#""counts": "total""#));
+    let lines = ":method: POST\n:path: /openai/v1/rerank\n:authority: h\naccept-encoding: gzip";
+    assert!(show(&arrive(&mut exchange, lines)).contains("remove accept-encoding"));
+    said(&mut exchange, OURS, &admitted(1));
+    answered(&mut exchange, ":status: 200\ncontent-type: application/json");
+    chunk(&mut exchange, r#"{"usage":{"prompt_tokens":10,"completion_tokens":5}}"#, true);
+    assert!(over(&mut exchange).starts_with("settle ticket [15]\n"));
+}
+
+#[test]
 fn a_budget_that_does_not_hold_asks_nobody() {
     let (_, step) = asking(r#""counts": "total", "key": [{"of": {"claim": "sub"}}]"#);
     assert_eq!(step, "pass");

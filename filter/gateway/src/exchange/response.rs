@@ -39,7 +39,8 @@ impl Exchange {
         match passing {
             Passing::Untouched(outcome) => {
                 self.record.outcome = outcome;
-                let tells = self.record.answered.is_some() && way.call.operation.is_understood();
+                let understood = way.call.operation.is_understood() || self.record.taken.is_some();
+                let tells = self.record.answered.is_some() && understood;
                 let reads = tells && !answer.end && !answer.headers.has("content-encoding");
                 Ok(if reads { Phase::Tally(Scan::default()) } else { Phase::Passing })
             }

@@ -19,8 +19,9 @@ use crate::usage::{Reporting, asks_for_usage};
 impl Exchange {
     /// Writes the headers of the attempt. They are held with the body, so that a later refusal sends nothing.
     pub(super) fn prepare(&self, route: &Route, way: &Way, headers: &Headers<'_>, effects: &mut Effects) {
-        // An answer that nobody can read is no answer where answers are looked at.
-        if route.guard.response.is_some() && headers.has("accept-encoding") {
+        // An answer that nobody can read is no answer where answers are looked at, and says nothing of its usage.
+        let reads = route.guard.response.is_some() || !route.budgets.is_empty();
+        if reads && headers.has("accept-encoding") {
             effects.push(Effect::RemoveRequestHeader("accept-encoding".into()));
         }
         match &route.attempt {
