@@ -198,3 +198,7 @@ fn config_id(owner: &str, it: &ConfigRef) -> Id {
     let namespace = it.namespace.as_deref().unwrap_or(own).to_owned();
     Id { kind: "RateLimitConfig", namespace, name: it.name.clone() }
 }
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod tests;

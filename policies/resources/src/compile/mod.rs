@@ -274,6 +274,8 @@ mod access_tests;
 #[cfg(test)]
 mod ai_tests;
 #[cfg(test)]
+mod budgets_tests;
+#[cfg(test)]
 mod failover_tests;
 #[cfg(test)]
 mod guard_refusals_tests;

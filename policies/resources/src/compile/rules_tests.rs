@@ -40,7 +40,7 @@ fn part(it: &Part) -> String {
 }
 
 /// A budget in short: its name, how much, whose.
-fn short(it: &Budget) -> String {
+pub fn short(it: &Budget) -> String {
     let weight = it
         .group
         .as_ref()
