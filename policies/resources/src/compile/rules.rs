@@ -41,6 +41,14 @@ struct Level<'l> {
     rivals: Vec<&'l str>,
 }
 
+/// Names by the numbers of limits, which are the same on every route. A limit that several entries lead to is a budget for
+/// each of them.
+struct Names<'l> {
+    of: &'l str,
+    /// How many have led to each limit.
+    ways: Vec<usize>,
+}
+
 /// What is to be said of rules and entries.
 pub(super) type Complaint = (Severity, At, String);
 
@@ -51,21 +59,12 @@ impl Limiter<'_> {
         let all = leaves.len() + self.rules.sets.len();
         let weighed = leaves.iter().any(|it| it.weight > 0 || it.always);
         let mut budgets = Vec::new();
-        // By the limits' numbers: a limit that several entries lead to is a budget for each of them.
-        let mut ways = vec![0_usize; all];
-        let mut name = |number: usize| {
-            let way = ways.get_mut(number).map_or(1, |it| {
-                *it += 1;
-                *it
-            });
-            let own = if all > 1 { format!("{}/{}", self.name, number + 1) } else { self.name.clone() };
-            if way > 1 { format!("{own}#{way}") } else { own }
-        };
+        let mut names = Names { of: &self.name, ways: vec![0; all] };
         for (i, entry) in entries.iter().enumerate() {
             for (number, leaf) in
                 leaves.iter().enumerate().filter(|(_, leaf)| tuple(entry, leaf, None).is_some())
             {
-                let name = name(number);
+                let name = names.next(number);
                 let Some(key) = tuple(entry, leaf, Some(cluster)) else { continue };
                 let group = weighed.then(|| self.name.clone());
                 let budget =
@@ -75,7 +74,7 @@ impl Limiter<'_> {
             let rules =
                 self.rules.sets.iter().enumerate().filter(|(_, rule)| set(entry, rule, None).is_some());
             for (index, rule) in rules {
-                let name = name(leaves.len() + index);
+                let name = names.next(leaves.len() + index);
                 let Some(key) = set(entry, rule, Some(cluster)) else { continue };
                 let budget = Budget {
                     group: Some(format!("{}/sets/{}", self.name, i + 1)),
@@ -103,6 +102,22 @@ impl Limiter<'_> {
             ..budget
         };
         Placed { budget, at: at.clone() }
+    }
+}
+
+impl Names<'_> {
+    fn next(&mut self, number: usize) -> String {
+        let mut name = self.of.to_owned();
+        if self.ways.len() > 1 {
+            name += &format!("/{}", number + 1);
+        }
+        if let Some(ways) = self.ways.get_mut(number) {
+            *ways += 1;
+            if *ways > 1 {
+                name += &format!("#{ways}");
+            }
+        }
+        name
     }
 }
 

@@ -198,6 +198,15 @@ fn a_path_of_descriptors_is_a_key_and_its_depth_that_of_the_actions() {
 }
 
 #[test]
+fn a_descriptor_without_a_limit_is_an_exception() {
+    let raw = format!(
+        "descriptors: [{}, {{key: sub, value: admin}}], rateLimits: [{{actions: [{{{SUB}}}]}}]",
+        limited("key: sub", 1)
+    );
+    assert_eq!(all(&raw), ["ns/c 1 [{claim:sub}!admin]"]);
+}
+
+#[test]
 fn what_never_fits_is_left_out_and_what_always_fits_is_not_asked() {
     let raw = |value: &str| {
         format!(
