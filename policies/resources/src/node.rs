@@ -9,6 +9,10 @@ use serde_json::Value;
 
 use crate::problem::{Place, Report, Severity, did_you_mean};
 
+mod find;
+
+pub use find::At;
+
 /// A YAML document of a file.
 pub struct Document {
     file: String,

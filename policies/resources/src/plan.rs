@@ -164,7 +164,12 @@ impl Plan {
 
     /// The plugin configuration of the listener's filter.
     pub fn downstream(&self) -> written::Plugin {
-        let routes = self.routes.iter().map(|route| written::Route {
+        written::Plugin::Downstream(self.gateway(self.routes.iter()))
+    }
+
+    /// What decides about some of its routes.
+    pub(crate) fn gateway<'r>(&self, routes: impl Iterator<Item = &'r Route>) -> written::Gateway {
+        let routes = routes.map(|route| written::Route {
             name: route.name.clone(),
             matches: route.written_matches(),
             rewrite: route.rewrite.clone(),
@@ -178,7 +183,7 @@ impl Plan {
             enrich: route.enrich.clone(),
             guard: route.guard.clone(),
         });
-        written::Plugin::Downstream(written::Gateway {
+        written::Gateway {
             routes: routes.collect(),
             jwt_providers: self.jwt_providers.clone(),
             sidecar: self.needs_sidecar().then(|| written::Sidecar {
@@ -189,7 +194,7 @@ impl Plan {
             prices: self.prices.clone(),
             max_request_bytes: None,
             unmatched: written::Unmatched::Refuse,
-        })
+        }
     }
 }
 

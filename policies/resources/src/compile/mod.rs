@@ -1,9 +1,12 @@
 //! From resources to a plan: which of them counts, what they refer to, in which order matches are tried.
 
 mod access;
+mod affordable;
 mod attached;
 mod failover;
 mod guard;
+mod limits;
+mod rules;
 mod targets;
 
 use std::cmp::Reverse;
@@ -34,7 +37,12 @@ pub fn compile(resources: Vec<Resource>, env: Env<'_>, report: &Report) -> Plan 
     let compiler = Compiler { resources: latest(resources, report), report, env };
     let (targets, offers) = compiler.targets();
     let mut plan = Plan { targets, services: compiler.services(), ..Plan::default() };
+    let prices = compiler.settings().flat_map(|(_, it)| it.prices.clone());
+    plan.prices = prices.collect();
+    let timeout = compiler.server().timeout;
+    plan.sidecar_timeout_ms = timeout.and_then(|it| u64::try_from(it.as_millis()).ok());
     compiler.check_options();
+    compiler.check_limits();
     for resource in &compiler.resources {
         if let Spec::HttpRoute(route) = &resource.spec {
             compiler.route(&resource.id, &resource.place, route, &offers, &mut plan);
@@ -75,14 +83,21 @@ fn lost(old: &Spec, new: &Spec) -> Vec<&'static str> {
             let options = &it.options;
             let guard = options.ai.as_ref().and_then(|it| it.value.guard.as_ref());
             let [request, response] = guard.map_or([false; 2], PromptGuard::guards);
-            [
+            let rules = [
                 options.jwt.as_ref().map(|it| it.field),
                 options.rbac.as_ref().map(|it| it.field),
                 request.then_some("options.ai.promptGuard.request"),
                 response.then_some("options.ai.promptGuard.response"),
-            ]
+            ];
+            rules.into_iter().chain(options.limits.fields()).collect()
         }
-        _ => [None; 4],
+        Spec::RateLimitConfig(it) => vec![it.rules.limit_anything().then_some("spec.raw")],
+        Spec::Settings(it) => vec![
+            it.require_rbac.then_some("spec.rbac.requireRbac"),
+            it.rules.as_ref().filter(|(rules, _)| rules.limit_anything()).map(|_| "spec.ratelimit"),
+            it.server.deny_on_fail.then_some("spec.ratelimitServer.denyOnFail"),
+        ],
+        _ => Vec::new(),
     };
     rules(old).into_iter().zip(rules(new)).filter_map(|(old, new)| old.filter(|_| new.is_none())).collect()
 }
@@ -128,6 +143,7 @@ impl Compiler<'_> {
             let retries = own.retries.as_ref().or(options.retries.as_ref());
             let (backends, failover) = self.chain(&named, own.ai.as_ref(), retries, offers, plan);
             let guard = own.ai.as_ref().and_then(|it| self.guard(it, plan));
+            let placed = self.budgets(&own, &options, &cluster(&named));
             let enrich = own.ai.map(|it| it.value.enrich).filter(|it| *it != Enrich::default());
             let timeout = own.timeout.map_or(rule.timeout, |it| it.value);
             let rewrite = rule.rewrite.clone();
@@ -140,10 +156,13 @@ impl Compiler<'_> {
                 timeout,
                 jwt,
                 rbac,
-                budgets: Vec::new(),
+                budgets: placed.iter().map(|it| it.budget.clone()).collect(),
                 enrich,
                 guard,
             });
+            if let Some(route) = plan.routes.last() {
+                self.afford(route, &placed, plan);
+            }
             if rule.backends.is_empty() {
                 self.report.add(
                     Severity::Error,
@@ -222,6 +241,12 @@ impl Compiler<'_> {
     }
 }
 
+/// What Gloo calls the cluster of a route's first backend: `name_namespace` of its Upstream.
+fn cluster(named: &[(&Offer, u32)]) -> String {
+    let first = named.first().and_then(|(offer, _)| offer.name.split_once('/'));
+    first.map(|(namespace, name)| format!("{name}_{namespace}")).unwrap_or_default()
+}
+
 fn as_gateway(resource: &Resource) -> Option<(&Id, &Gateway)> {
     match &resource.spec {
         Spec::Gateway(gateway) => Some((&resource.id, gateway)),
@@ -249,10 +274,14 @@ mod access_tests;
 #[cfg(test)]
 mod ai_tests;
 #[cfg(test)]
+mod budgets_tests;
+#[cfg(test)]
 mod failover_tests;
 #[cfg(test)]
 mod guard_refusals_tests;
 #[cfg(test)]
 mod guard_tests;
+#[cfg(test)]
+mod rules_refusals_tests;
 #[cfg(test)]
 mod tests;

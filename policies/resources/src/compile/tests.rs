@@ -197,7 +197,7 @@ fn references_that_lead_nowhere_are_named() {
 fn kinds_and_fields_that_are_not_known_are_not_passed_over_in_silence() {
     let said = problems(&[
         "kind: HTTPRout\nmetadata: {name: a}\n",
-        "kind: RateLimitConfig\nmetadata: {name: a}\n",
+        "kind: RateLimitConfg\nmetadata: {name: a}\n",
         "kind: ConfigMap\nmetadata: {name: a}\n",
         "kind: Widget\nmetadata: {name: a}\n",
         "kind: Upstream\nmetadata: {name: a}\nspec: {ai: {openai: {modle: x, authToken: {secretref: {}}}}}\n",
@@ -207,7 +207,7 @@ fn kinds_and_fields_that_are_not_known_are_not_passed_over_in_silence() {
         said,
         [
             "a.yaml:2:7: kind: HTTPRout is an unknown kind, did you mean `HTTPRoute`?",
-            "a.yaml:6:7: kind: RateLimitConfig is not supported by this version; remove it, because its rules would not be enforced",
+            "a.yaml:6:7: kind: RateLimitConfg is an unknown kind, did you mean `RateLimitConfig`?",
             "a.yaml:10:7: kind: note: ConfigMap is none of the gateway's business and is skipped",
             "a.yaml:14:7: kind: warning: Widget is an unknown kind and is skipped",
             "a.yaml:20:22: spec.ai.openai.modle: warning: unknown field, did you mean `model`?",

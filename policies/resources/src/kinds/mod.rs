@@ -1,12 +1,15 @@
 //! The kinds that are read, each as it is written: defaults filled in, references not yet followed.
 
 pub mod ai;
+pub mod budgets;
 pub mod failover;
 pub mod gateway;
 pub mod http_route;
 pub mod jwt;
+pub mod limits;
 pub mod options;
 pub mod prompt_guard;
+pub mod rate_limit;
 pub mod rbac;
 pub mod retries;
 pub mod secret;
@@ -53,16 +56,23 @@ pub enum Spec {
     VirtualHostOption(options::OptionResource),
     /// Policies of a route.
     RouteOption(options::OptionResource),
+    /// Limits that options refer to.
+    RateLimitConfig(rate_limit::RateLimitConfig),
     /// What holds for the whole gateway.
     Settings(settings::Settings),
 }
 
 /// Kinds that this version reads.
-const READ: [&str; 7] =
-    ["Gateway", "HTTPRoute", "Upstream", "Secret", "VirtualHostOption", "RouteOption", "Settings"];
-
-/// Kinds that carry policy and that this version cannot enforce yet: to skip them would be to drop a rule.
-const NOT_YET: [&str; 1] = ["RateLimitConfig"];
+const READ: [&str; 8] = [
+    "Gateway",
+    "HTTPRoute",
+    "Upstream",
+    "Secret",
+    "VirtualHostOption",
+    "RouteOption",
+    "RateLimitConfig",
+    "Settings",
+];
 
 /// Kinds of the same tour and its surroundings that are somebody else's business.
 const NOT_OURS: [&str; 7] = [
@@ -95,6 +105,10 @@ pub fn read(root: &Node<'_>) -> Option<Resource> {
             let read = options::read(&object.need("spec")?.object()?, what, &id)?;
             if what == options::For::Route { Spec::RouteOption(read) } else { Spec::VirtualHostOption(read) }
         }
+        // One that cannot be read is there all the same: who refers to it has made no mistake.
+        "RateLimitConfig" => {
+            Spec::RateLimitConfig(rate_limit::read(&object.need("spec")?).unwrap_or_default())
+        }
         "Settings" => Spec::Settings(settings::read(&object.need("spec")?.object()?)?),
         // `known` gives no other.
         _ => Spec::Upstream(upstream::read(&object.need("spec")?.object()?, &id)?),
@@ -109,14 +123,10 @@ fn known(at: &Node<'_>) -> Option<&'static str> {
     if let Some(read) = READ.into_iter().find(|it| *it == kind) {
         return Some(read);
     }
-    if NOT_YET.contains(&kind.as_str()) {
-        at.refuse(format!(
-            "{kind} is not supported by this version; remove it, because its rules would not be enforced"
-        ));
-    } else if NOT_OURS.contains(&kind.as_str()) {
+    if NOT_OURS.contains(&kind.as_str()) {
         at.say(Severity::Note, format!("{kind} is none of the gateway's business and is skipped"));
     } else {
-        let hint = did_you_mean(&kind, READ.into_iter().chain(NOT_YET));
+        let hint = did_you_mean(&kind, READ);
         if hint.is_empty() {
             at.say(Severity::Warning, format!("{kind} is an unknown kind and is skipped"));
         } else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Id;
 use super::ai::{self, Ai};
 use super::jwt::{self, Staged, Switch};
+use super::limits::{self, Limits};
 use super::prompt_guard::PromptGuard;
 use super::rbac::{self, Rbac};
 use super::retries::{self, Retries};
@@ -51,6 +52,8 @@ pub struct Options {
     pub retries: Option<Written<Option<Retries>>>,
     /// How long the whole answer of a route may take; as long as it takes, if that is what it says.
     pub timeout: Option<Written<Option<Duration>>>,
+    /// How much of what may be used.
+    pub limits: Limits,
 }
 
 /// Something, and where it is written.
@@ -112,6 +115,10 @@ fn options(node: &Node<'_>, what: For, id: &Id) -> Option<Options> {
     let mut options = Options::default();
     for (name, value) in object.all() {
         let (place, owner) = (value.place(), format!("{} {}/{}", id.kind, id.namespace, id.name));
+        if let Some(field) = limits::field(&camel(&name)) {
+            options.limits.read(field, &value, (what, owner), node)?;
+            continue;
+        }
         match (camel(&name).as_str(), what) {
             ("jwt", For::VirtualHost) => {
                 let value = Staged { before: Some(jwt::read(&value)?), after: None };
@@ -164,8 +171,8 @@ fn options(node: &Node<'_>, what: For, id: &Id) -> Option<Options> {
     Some(options)
 }
 
-/// `jwt` and `jwtStaged` are two names of one thing.
-fn once<T>(slot: &mut Option<Written<T>>, new: Written<T>, options: &Node<'_>) {
+/// `jwt` and `jwtStaged` are two names of one thing, and so are some others.
+pub(super) fn once<T>(slot: &mut Option<Written<T>>, new: Written<T>, options: &Node<'_>) {
     match slot {
         Some(old) => options.refuse(format!("`{}` and `{}` exclude each other", old.field, new.field)),
         None => *slot = Some(new),
@@ -185,6 +192,7 @@ impl Options {
         fill(&mut self.ai, others.ai.as_ref(), report, unguarded);
         fill(&mut self.retries, others.retries.as_ref(), report, |_, _| None);
         fill(&mut self.timeout, others.timeout.as_ref(), report, |_, _| None);
+        self.limits.fill(&others.limits, report);
     }
 }
 
@@ -202,7 +210,7 @@ fn unguarded(kept: &Ai, lost: &Ai) -> Option<&'static str> {
 
 /// Fills an empty place. What does not get into a full one is worth a note, and a warning where a rule goes with it that
 /// nothing else has: `loss` says which.
-fn fill<T: Clone>(
+pub(super) fn fill<T: Clone>(
     slot: &mut Option<Written<T>>,
     other: Option<&Written<T>>,
     report: &Report,
