@@ -119,7 +119,7 @@ fn what_is_wrong_with_a_budget_is_said_at_its_place() {
         ),
         (
             "[{name: b, counts: total, max: 1.5, per: hour}]",
-            vec![format!("{at}[0].max: `1.5` is no whole number")],
+            vec![format!("{at}[0].max: expected a whole number: only costs have fractions")],
         ),
         (
             "[{name: b, counts: total, max: x, per: hour}]",
