@@ -65,6 +65,7 @@ fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
         routes: plan.entries.iter().filter_map(|entry| route(plan, entry)).collect(),
         clusters: clusters.collect::<Result<_, _>>()?,
         stats_tags: stats_tags()?,
+        access_log: None,
         buffer_limit: (policy::DEFAULT_MAX_REQUEST_BYTES + SLACK) as usize,
         chain_header: Some(gateway::CHAIN_HEADER.to_owned()),
         idle_timeout: IDLE_TIMEOUT,
