@@ -29,6 +29,7 @@ mod json;
 mod metric;
 mod path;
 mod reply;
+mod report;
 mod sse;
 #[cfg(test)]
 mod testing;
@@ -37,12 +38,15 @@ mod usage;
 pub use access::{Access, Fetch, Models};
 pub use attempt::Attempt;
 pub use edits::Edits;
-pub use event::{Answer, Appetite, Arrival, CallOut, Delivery, Effect, End, Event, Flow, Level, Said, Step};
+pub use event::{
+    Answer, Appetite, Arrival, CallOut, Clock, Delivery, Effect, End, Event, Flow, Level, Said, Step,
+};
 pub use exchange::Exchange;
 pub use failover::{Lesson, Recall, Trouble};
 pub use headers::Headers;
 pub use metric::{Metric, ModelNames, Names};
 pub use reply::{Outcome, Reason, Reply, Stage};
+pub use usage::LabelSets;
 
 /// Headers of this beginning are the gateway's own: taken from what clients send, kept from what providers see.
 pub const INTERNAL_PREFIX: &str = "x-turnpike-";

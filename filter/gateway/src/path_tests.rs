@@ -24,6 +24,7 @@ fn route(name: &str, host: &str, path: PathMatch) -> Route {
         attempt,
         jwt: Vec::new(),
         rbac: None,
+        budgets: Vec::new(),
         enrich: None,
         guard: policy::guard::Guard::default(),
     }

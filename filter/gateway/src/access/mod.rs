@@ -18,6 +18,8 @@ use std::time::Duration;
 use policy::access::Keys;
 use policy::{Gateway, Route};
 
+#[cfg(test)]
+pub use authenticate::Pass;
 pub use authenticate::{Caller, Verdict};
 pub use carrier::without_carriers;
 pub use identity::is_internal;
@@ -30,6 +32,7 @@ use crate::failover::Ledger;
 use crate::headers::Headers;
 use crate::metric::ModelNames;
 use crate::reply::Reply;
+use crate::usage::LabelSets;
 use keyring::Keyring;
 use verified::{Digests, Verified};
 
@@ -45,6 +48,8 @@ pub struct Access {
     ledger: Ledger,
     /// The models that metrics know.
     models: ModelNames,
+    /// The labels that metrics know.
+    labels: LabelSets,
 }
 
 impl Access {
@@ -61,6 +66,7 @@ impl Access {
             verified: RefCell::default(),
             ledger: Ledger::default(),
             models: ModelNames::default(),
+            labels: LabelSets::new(&policy),
             policy,
         }
     }
@@ -73,6 +79,11 @@ impl Access {
     /// The models that metrics know.
     pub fn models(&self) -> &ModelNames {
         &self.models
+    }
+
+    /// The labels that metrics know.
+    pub fn labels(&self) -> &LabelSets {
+        &self.labels
     }
 
     /// How much requests keep.

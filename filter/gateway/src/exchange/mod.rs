@@ -6,6 +6,7 @@
 mod backup;
 mod held;
 mod inspect;
+mod notes;
 mod request;
 mod response;
 mod send;
@@ -21,13 +22,14 @@ use crate::document::Document;
 use crate::event::{Appetite, Effect, End, Event, Flow, Level, Step};
 use crate::failover::{Chain, Spare};
 use crate::guard::{Finds, Masking, Message};
-use crate::metric::{self, Action, Finder, Metric, Side, TokenKind};
+use crate::metric::{self, Action, Finder, Metric, Side};
 use crate::path::Call;
 use crate::reply::{Outcome, Reply};
 use crate::sse::Stream;
 use crate::usage::{Reporting, Scan, Usage};
 use backup::Backup;
 use held::Held;
+use notes::Notes;
 
 /// One request and its answer.
 #[derive(Debug)]
@@ -119,6 +121,8 @@ struct Record {
     usage: Option<Usage>,
     /// Whether the client sees what a stream says of them.
     reporting: Reporting,
+    /// What is said of it beside.
+    notes: Notes,
 }
 
 type Effects = Vec<Effect>;
@@ -135,6 +139,7 @@ impl Exchange {
             answered: None,
             usage: None,
             reporting: Reporting::Passes,
+            notes: Notes::default(),
         };
         Exchange { policy: Rc::clone(access.policy()), access, phase: Phase::AwaitRequest, record }
     }
@@ -174,10 +179,10 @@ impl Exchange {
             (Phase::AwaitOpinion(held, body, messages), Event::Called { said, .. }) => {
                 self.hear_of_answer(held, body, &messages, said, &mut effects)
             }
-            (Phase::Relay(stream, masking), Event::Chunk { bytes, end }) => {
-                Ok(self.relay(stream, masking, bytes, end, &mut effects))
+            (Phase::Relay(stream, masking), Event::Chunk { bytes, end, now }) => {
+                Ok(self.relay(stream, masking, (bytes, end, now), &mut effects))
             }
-            (Phase::Tally(mut scan), Event::Chunk { bytes, end }) => {
+            (Phase::Tally(mut scan), Event::Chunk { bytes, end, .. }) => {
                 scan.push(bytes);
                 self.record.usage = scan.usage();
                 Ok(if end { Phase::Passing } else { Phase::Tally(scan) })
@@ -260,17 +265,10 @@ impl Exchange {
 
     /// Stage `settle`: what is remembered of the request.
     fn settle(&mut self, end: End, effects: &mut Effects) {
-        let Record { route, outcome, answered, usage, began, .. } = self.record;
+        let Record { route, outcome, .. } = self.record;
         effects.push(Effect::Count(Metric::Requests { route, outcome }));
-        if let Some(asked) = answered {
-            let took = end.now.saturating_sub(began).as_millis();
-            effects.push(Effect::Observe(Metric::Duration(asked), u64::try_from(took).unwrap_or(u64::MAX)));
-            let counts = usage.map(|it| [(TokenKind::Input, it.input), (TokenKind::Output, it.output)]);
-            for (kind, tokens) in counts.into_iter().flatten() {
-                effects.push(Effect::Add(Metric::Tokens { kind, asked }, tokens));
-                effects.push(Effect::Observe(Metric::TokenUsage { kind, asked }, tokens));
-            }
-        }
+        self.tell_usage(end, effects);
+        effects.extend(self.report(end));
         if let Some(route) = route {
             let found = std::mem::take(&mut self.record.found).into_iter();
             effects.extend(
@@ -284,6 +282,7 @@ impl Exchange {
     /// The one place where a refusal becomes an answer.
     fn reply(&mut self, reply: Reply, effects: &mut Effects) -> Phase {
         self.log_refusal(&reply, effects);
+        self.note_status(reply.status);
         effects.push(Effect::Reply(reply));
         Phase::Replied
     }
@@ -297,6 +296,7 @@ impl Exchange {
             line = format!("{line}: {}", reply.cause);
         }
         effects.push(Effect::Log(level, line));
+        self.count_failure(reply, effects);
     }
 
     fn route_name(&self) -> &str {

@@ -5,6 +5,7 @@ mod attached;
 mod failover;
 mod guard;
 mod targets;
+mod usage;
 
 use std::cmp::Reverse;
 
@@ -33,7 +34,13 @@ struct Compiler<'c> {
 pub fn compile(resources: Vec<Resource>, env: Env<'_>, report: &Report) -> Plan {
     let compiler = Compiler { resources: latest(resources, report), report, env };
     let (targets, offers) = compiler.targets();
-    let mut plan = Plan { targets, services: compiler.services(), ..Plan::default() };
+    let mut plan = Plan {
+        targets,
+        services: compiler.services(),
+        metric_labels: compiler.metric_labels(),
+        access_log: compiler.access_log(),
+        ..Plan::default()
+    };
     compiler.check_options();
     for resource in &compiler.resources {
         if let Spec::HttpRoute(route) = &resource.spec {

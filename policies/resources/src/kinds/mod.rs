@@ -6,6 +6,7 @@ pub mod gateway;
 pub mod http_route;
 pub mod jwt;
 pub mod options;
+pub mod parameters;
 pub mod prompt_guard;
 pub mod rbac;
 pub mod retries;
@@ -55,25 +56,28 @@ pub enum Spec {
     RouteOption(options::OptionResource),
     /// What holds for the whole gateway.
     Settings(settings::Settings),
+    /// How a gateway is deployed.
+    GatewayParameters(parameters::Parameters),
 }
 
 /// Kinds that this version reads.
-const READ: [&str; 7] =
-    ["Gateway", "HTTPRoute", "Upstream", "Secret", "VirtualHostOption", "RouteOption", "Settings"];
+const READ: [&str; 8] = [
+    "Gateway",
+    "HTTPRoute",
+    "Upstream",
+    "Secret",
+    "VirtualHostOption",
+    "RouteOption",
+    "Settings",
+    "GatewayParameters",
+];
 
 /// Kinds that carry policy and that this version cannot enforce yet: to skip them would be to drop a rule.
 const NOT_YET: [&str; 1] = ["RateLimitConfig"];
 
 /// Kinds of the same tour and its surroundings that are somebody else's business.
-const NOT_OURS: [&str; 7] = [
-    "ConfigMap",
-    "Deployment",
-    "GatewayParameters",
-    "ListenerOption",
-    "Namespace",
-    "Service",
-    "ServiceAccount",
-];
+const NOT_OURS: [&str; 6] =
+    ["ConfigMap", "Deployment", "ListenerOption", "Namespace", "Service", "ServiceAccount"];
 
 /// Reads a document. Gives nothing where it is not ours, or wrong beyond use; the report says which.
 pub fn read(root: &Node<'_>) -> Option<Resource> {
@@ -96,6 +100,7 @@ pub fn read(root: &Node<'_>) -> Option<Resource> {
             if what == options::For::Route { Spec::RouteOption(read) } else { Spec::VirtualHostOption(read) }
         }
         "Settings" => Spec::Settings(settings::read(&object.need("spec")?.object()?)?),
+        "GatewayParameters" => Spec::GatewayParameters(parameters::read(&object)?),
         // `known` gives no other.
         _ => Spec::Upstream(upstream::read(&object.need("spec")?.object()?, &id)?),
     };
