@@ -1,6 +1,7 @@
 //! A request in the access log: one JSON object. It says who has asked whom, what it has cost and how it ended, and never
 //! what was said, nor with which token or key.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -40,31 +41,49 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// The line.
     pub fn json(&self) -> String {
-        let text = |it: Option<&str>| Value::from(it).to_string();
-        let number = |it: Option<u64>| it.map_or_else(|| "null".to_owned(), |it| it.to_string());
-        let tokens = |of: fn(&Usage) -> u64| number(self.usage.as_ref().map(of));
-        format!(
-            "{{\"time\":\"{}\",\"route\":{},\"caller\":{},\"model\":{},\"answered_model\":{},\"provider\":{},\
-             \"input_tokens\":{},\"cached_tokens\":{},\"output_tokens\":{},\"reasoning_tokens\":{},\
-             \"estimated\":false,\"outcome\":\"{}\",\"status\":{},\"attempts\":{},\"duration_ms\":{},\
-             \"first_token_ms\":{}}}",
-            rfc3339(self.began),
-            text(self.route),
-            text(self.caller),
-            text(self.asked),
-            text(self.answered),
-            text(self.provider),
-            tokens(|it| it.input),
-            tokens(|it| it.cached),
-            tokens(|it| it.output),
-            tokens(|it| it.reasoning),
-            self.outcome.code(),
-            number(self.status.map(u64::from)),
-            self.attempts,
-            millis(self.took),
-            number(self.first_token.map(millis)),
-        )
+        let mut line = format!("{{\"time\":\"{}\"", rfc3339(self.began));
+        let texts = [
+            ("route", self.route),
+            ("caller", self.caller),
+            ("model", self.asked),
+            ("answered_model", self.answered),
+            ("provider", self.provider),
+        ];
+        for (name, text) in texts {
+            add(&mut line, name, Value::from(text));
+        }
+        let usage = self.usage.as_ref();
+        let tokens = [
+            ("input_tokens", usage.map(|it| it.input)),
+            ("cached_tokens", usage.map(|it| it.cached)),
+            ("output_tokens", usage.map(|it| it.output)),
+            ("reasoning_tokens", usage.map(|it| it.reasoning)),
+        ];
+        for (name, count) in tokens {
+            add(&mut line, name, Value::from(count));
+        }
+        add(&mut line, "estimated", Value::from(false));
+        add(&mut line, "outcome", Value::from(self.outcome.code()));
+        let numbers = [
+            ("status", self.status.map(u64::from)),
+            ("attempts", Some(u64::from(self.attempts))),
+            ("duration_ms", Some(millis(self.took))),
+            ("first_token_ms", self.first_token.map(millis)),
+        ];
+        for (name, number) in numbers {
+            add(&mut line, name, Value::from(number));
+        }
+        line.push('}');
+        line
     }
+}
+
+/// Adds a member.
+#[inline(never)]
+#[allow(clippy::needless_pass_by_value, reason = "made for this")]
+fn add(line: &mut String, name: &str, value: Value) {
+    // Writing to a String cannot fail.
+    let _ = write!(line, ",\"{name}\":{value}");
 }
 
 /// So many whole milliseconds.
