@@ -160,6 +160,9 @@ pub struct Up {
     /// The quietest messages that are logged
     #[arg(long, value_enum, default_value_t = LogLevel::Warning)]
     pub log_level: LogLevel,
+    /// The file that the policies' access log is appended to; `-`, which it is by default, is the standard output
+    #[arg(long, value_name = "PATH|-")]
+    pub access_log: Option<PathBuf>,
     /// The module, if it is not beside this program
     #[arg(long, value_name = "PATH", env = "TURNPIKE_MODULE")]
     pub module: Option<PathBuf>,
@@ -218,6 +221,9 @@ pub struct RenderEnvoy {
     /// A PEM file of the authorities that providers' certificates have to come from, as Envoy will find it
     #[arg(long, value_name = "PATH", default_value = envoy_config::SYSTEM_CA_FILE)]
     pub ca_file: String,
+    /// The file that the policies' access log goes to, as Envoy will find it; `-` is its standard output
+    #[arg(long, value_name = "PATH|-", default_value = "-")]
+    pub access_log: String,
     /// Write the files with the providers' keys too, for your eyes only
     #[arg(long)]
     pub keys: bool,

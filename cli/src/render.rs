@@ -21,6 +21,7 @@ pub fn envoy(args: &RenderEnvoy) -> Result<(), Failure> {
         admin: args.admin,
         max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
         ca_file: args.ca_file.clone(),
+        access_log: args.access_log.clone(),
     };
     let files = render(&plan, &settings);
     write(&args.output, &files)?;

@@ -35,7 +35,12 @@ pub struct Settings {
     /// A PEM file of the authorities that are believed where an upstream names none: Envoy does not look for the
     /// system's by itself.
     pub ca_file: String,
+    /// Where the access log goes, if the plan asks for one: a file, or `-` for Envoy's standard output.
+    pub access_log: String,
 }
+
+/// The property in which the module leaves a request's line of the access log.
+pub const ACCESS_LOG_PROPERTY: &str = "turnpike.access";
 
 /// Where most systems, and Envoy's own images, keep their authorities.
 pub const SYSTEM_CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -53,8 +58,8 @@ pub struct File {
 pub fn render(plan: &Plan, settings: &Settings) -> Vec<File> {
     let file = |name: &str, value: Value| File { name: name.to_owned(), text: yaml::text(&value) };
     vec![
-        file(BOOTSTRAP, bootstrap(settings)),
-        file("listener.yaml", resource(vec![listener::listener(settings)])),
+        file(BOOTSTRAP, bootstrap(plan, settings)),
+        file("listener.yaml", resource(vec![listener::listener(plan, settings)])),
         file("routes.yaml", resource(vec![routes::routes(plan)])),
         file("filter.yaml", resource(vec![filter::downstream(plan)])),
         file("clusters.yaml", resource(clusters::clusters(plan, settings))),
@@ -78,10 +83,9 @@ pub fn render_keys(plan: &Plan) -> Vec<File> {
     .collect()
 }
 
-fn bootstrap(settings: &Settings) -> Value {
-    let tags = policy::METRIC_LABELS
-        .iter()
-        .map(|label| json!({ "tag_name": label, "regex": policy::metric_label_regex(label) }));
+fn bootstrap(plan: &Plan, settings: &Settings) -> Value {
+    let tags =
+        plan.labels().map(|label| json!({ "tag_name": label, "regex": policy::metric_label_regex(label) }));
     json!({
         "node": { "id": "turnpike", "cluster": "turnpike" },
         "admin": { "address": address(settings.admin) },

@@ -1,8 +1,9 @@
 //! The listener: what is let in, and in what shape.
 
+use resources::Plan;
 use serde_json::{Value, json};
 
-use crate::{Settings, address, chain, watched};
+use crate::{ACCESS_LOG_PROPERTY, Settings, address, chain, watched};
 
 /// Room for what belongs to a request beside its body, so that the module sees every body that it would take and
 /// refuses the rest itself. Bytes.
@@ -14,7 +15,7 @@ pub fn buffer_limit(settings: &Settings) -> u64 {
 }
 
 /// The one listener.
-pub fn listener(settings: &Settings) -> Value {
+pub fn listener(plan: &Plan, settings: &Settings) -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
         "name": "turnpike",
@@ -23,14 +24,14 @@ pub fn listener(settings: &Settings) -> Value {
         "filter_chains": [{
             "filters": [{
                 "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": connection_manager(),
+                "typed_config": connection_manager(plan, settings),
             }],
         }],
     })
 }
 
-fn connection_manager() -> Value {
-    json!({
+fn connection_manager(plan: &Plan, settings: &Settings) -> Value {
+    let mut manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "turnpike",
         "codec_type": "AUTO",
@@ -72,6 +73,41 @@ fn connection_manager() -> Value {
                 },
             },
         ],
+    });
+    if let (Some(_), Some(fields)) = (&plan.access_log, manager.as_object_mut()) {
+        fields.insert("access_log".into(), json!([access_log(settings)]));
+    }
+    manager
+}
+
+/// The module's line for each request that it has seen. It is there when Envoy writes its logs (H30).
+fn access_log(settings: &Settings) -> Value {
+    let format = json!({
+        "text_format_source": { "inline_string": format!("%FILTER_STATE(wasm.{ACCESS_LOG_PROPERTY}:PLAIN)%\n") },
+    });
+    let config = match settings.access_log.as_str() {
+        "-" => json!({
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": format,
+        }),
+        path => json!({
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": path,
+            "log_format": format,
+        }),
+    };
+    json!({
+        "name": "turnpike",
+        "filter": {
+            "extension_filter": {
+                "name": "envoy.access_loggers.extension_filters.cel",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                    "expression": format!("'wasm.{ACCESS_LOG_PROPERTY}' in filter_state"),
+                },
+            },
+        },
+        "typed_config": config,
     })
 }
 

@@ -10,6 +10,7 @@ fn settings() -> Settings {
         admin: "127.0.0.1:9901".parse().unwrap(),
         max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
         ca_file: super::SYSTEM_CA_FILE.into(),
+        access_log: "-".into(),
     }
 }
 
@@ -73,4 +74,17 @@ fn every_key_has_a_file_that_is_no_other_s() {
     ];
     assert_eq!(names, expected);
     assert!(keys[3].text.contains("\"Bearer MODERATION_KEY-value\""));
+}
+
+#[test]
+fn an_access_log_goes_where_it_is_told_to_and_nowhere_unasked() {
+    let text = |plan: &Plan, to: &str| {
+        let files = render(plan, &Settings { access_log: to.into(), ..settings() });
+        files.into_iter().find(|it| it.name == "listener.yaml").unwrap().text
+    };
+    let asks = plan(&read_files(&[folder("golden/everything.yaml")]).unwrap());
+    assert!(text(&asks, "-").contains("StdoutAccessLog"));
+    assert!(text(&asks, "/var/log/ai.log").contains("/var/log/ai.log"));
+    let asks_not = plan(&read_files(&[folder("../policies/base")]).unwrap());
+    assert!(!text(&asks_not, "/var/log/ai.log").contains("access_log:"));
 }

@@ -6,7 +6,9 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use crate::config::AccessLog;
 use crate::gate::{Gate, Held, Item};
 use crate::headers::HeaderMap;
 use crate::traffic::{Failure, Inbox, LocalReply, Order, Traffic, View, Way, host_reply};
@@ -55,6 +57,8 @@ pub struct Chain {
     pub replied: bool,
     /// What there is instead of an answer, or of the rest of one.
     pub instead: Option<Instead>,
+    /// Where its end is written down.
+    pub access_log: Option<Arc<AccessLog>>,
 }
 
 /// Whose filters a chain has.
@@ -111,6 +115,7 @@ impl Chain {
             answered: Answered::No,
             replied: false,
             instead: None,
+            access_log: None,
         }
     }
 
@@ -199,10 +204,18 @@ impl Chain {
         self.take_sent();
         for filter in &self.filters {
             filter.view.logging.set(true);
-            // A guest that dies now has nothing left to lose.
-            let _ = filter.vm.end_stream(filter.context, self.side == Side::Listener);
+            filter.vm.forget_calls(filter.context);
+            if self.side == Side::Listener {
+                // A guest that dies now has nothing left to lose.
+                let _ = filter.vm.call(|vm| vm.on_log(filter.context));
+            }
         }
-        self.filters.clear();
+        if let Some(log) = &self.access_log {
+            log.note(&self.traffic.borrow().common);
+        }
+        for filter in self.filters.drain(..) {
+            let _ = filter.vm.end_stream(filter.context);
+        }
     }
 
     /// There is one request, as in Envoy: what a cluster's filters do to its headers the listener's get to see.

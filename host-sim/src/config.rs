@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::abi::LogLevel;
 use crate::metrics::StatsTag;
+use crate::traffic::Common;
 use crate::vm::{Bounds, Module};
 
 /// A whole host.
@@ -27,6 +28,8 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// Labels in the names of metrics.
     pub stats_tags: Vec<StatsTag>,
+    /// What is written down of each stream at its end; nothing if absent.
+    pub access_log: Option<Arc<AccessLog>>,
     /// How much of one direction of a stream the filters may hold, in bytes, and how much of a request is kept for
     /// another attempt.
     pub buffer_limit: usize,
@@ -42,6 +45,17 @@ pub struct Config {
     /// Takes log lines.
     pub log: LogSink,
 }
+
+/// What is written down of each stream, once its filters have had their last look and before they say goodbye.
+pub struct AccessLog {
+    /// The property that holds the line. A stream that has none is not written down.
+    pub property: String,
+    /// Takes the lines.
+    pub write: LineSink,
+}
+
+/// Takes lines of the access log, without their ends.
+pub type LineSink = Box<dyn Fn(&[u8]) + Send + Sync>;
 
 /// Takes log lines.
 pub type LogSink = Box<dyn Fn(LogLevel, &str) + Send + Sync>;
@@ -149,6 +163,15 @@ pub struct Tls {
     pub ca_file: Option<PathBuf>,
 }
 
+impl AccessLog {
+    /// Writes down a stream with what its filters have left (H30).
+    pub fn note(&self, common: &Common) {
+        if let Some(line) = common.filter_state.borrow().get(&self.property) {
+            (self.write)(line);
+        }
+    }
+}
+
 impl Config {
     /// The configuration as JSON, without a secret.
     pub fn dump(&self) -> Value {
@@ -157,6 +180,7 @@ impl Config {
             "workers": self.workers,
             "buffer_limit": self.buffer_limit,
             "chain_header": self.chain_header,
+            "access_log": self.access_log.as_ref().map(|it| &it.property),
             "idle_timeout_ms": self.idle_timeout.as_millis() as u64,
             "filters": self.filters.iter().map(|it| it.dump()).collect::<Vec<_>>(),
             "routes": self.routes.iter().map(Route::dump).collect::<Vec<_>>(),

@@ -168,15 +168,19 @@ impl LiveVm {
     ///
     /// # Errors
     /// The guest's trap.
-    pub fn end_stream(&self, context: u32, log: bool) -> Result<(), Trap> {
+    pub fn end_stream(&self, context: u32) -> Result<(), Trap> {
+        self.call(|vm| vm.end_stream(context))
+    }
+
+    /// Breaks off the calls of a stream that is over. One that the guest makes after that is made, and nobody hears of its
+    /// answer.
+    pub fn forget_calls(&self, context: u32) {
         self.calls.borrow_mut().retain(|(of, _), call| {
             if *of == context {
                 call.abort();
             }
             *of != context
         });
-        // A call that the guest makes now is made, and nobody hears of its answer.
-        self.call(|vm| vm.end_stream(context, log))
     }
 
     fn root(&self, plugin: &Arc<Plugin>) -> Result<u32, Trap> {

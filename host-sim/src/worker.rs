@@ -94,7 +94,7 @@ impl Worker {
             common.cluster.replace(only.clone());
         }
         let traffic = Traffic { facts, common: Rc::clone(&common), ..Traffic::default() };
-        let (chain, inbox) = match self.chain(&self.config.filters, traffic, Side::Listener) {
+        let (mut chain, inbox) = match self.chain(&self.config.filters, traffic, Side::Listener) {
             Ok(opened) => opened,
             Err(Trap(_)) => {
                 let reply = host_reply(503, "", "wasm_fail_stream");
@@ -102,6 +102,7 @@ impl Worker {
                 return;
             }
         };
+        chain.access_log.clone_from(&self.config.access_log);
         let times = Times { idle: Some(self.config.idle_timeout) };
         let worker = Rc::clone(&self);
         let connect = move |headers: &mut HeaderMap| worker.connect(headers, &common);

@@ -76,6 +76,7 @@ fn load(gateway: &Gateway) {
     for _ in 0..3 {
         gateway.send(&Ask::chat("/openai"));
         gateway.send(&Ask::chat_stream("/openai"));
+        gateway.send(&Ask::chat("/details"));
     }
 }
 
@@ -85,7 +86,12 @@ lab!(every_query_of_the_dashboard_has_data, |host| {
     let start = |script| Mock::start("127.0.0.1:0".parse().unwrap(), script).unwrap();
     let (first, second) = (start(busy), start(Script::default()));
     let ai = "ai: {failover: {backups: [{upstreamRef: {name: second}}], cooldown: {}}, promptGuard: {request: {regex: {action: MASK, matches: [{pattern: hello, name: hello}]}}}}";
+    let usage = r#"{"prompt_tokens":9,"completion_tokens":7,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":2}}"#;
+    let details =
+        start(Script { page: Some(format!(r#"{{"choices":[],"usage":{usage}}}"#)), ..Script::default() });
     let policies = keyed("openai", first.address(), "a")
+        + &keyed("details", details.address(), "c")
+        + &route("/details", "details", "")
         + &keyed("second", second.address(), "b")
         + &options("RouteOption", "HTTPRoute", "openai", ai)
         + &route("/openai", "openai", "");
@@ -97,7 +103,7 @@ lab!(every_query_of_the_dashboard_has_data, |host| {
     let text = fs::read_to_string(project::root().join("envoy/grafana/prompt-usage.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&text).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
-    assert!(panels.len() >= 9);
+    assert!(panels.len() >= 11);
     for target in panels.iter().flat_map(|it| it["targets"].as_array().unwrap()) {
         let query = target["expr"].as_str().unwrap();
         let query = query.replace("$llm", ".*").replace("$model", ".*").replace("$__rate_interval", "1m");

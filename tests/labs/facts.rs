@@ -257,3 +257,29 @@ lab!(h26_nothing_cannot_be_counted, |host| {
         "{trace}"
     );
 });
+
+lab!(h30_what_a_filter_leaves_at_the_very_end_is_in_the_access_log, |host| {
+    let bench = Bench::up(host, "probe");
+    let leave = |ask: Ask, script: &str| bench.probe(ask, script).1;
+    let trace = leave(Ask::get("/a"), "log=set-property lab.line at-the-end");
+    assert!(trace.contains("  set-property lab.line at-the-end -> ok"), "{trace}");
+    leave(Ask::get("/a"), "request_headers=set-property lab.line first;log=set-property lab.line last");
+    leave(Ask::get("/dead"), "log=set-property lab.line unreachable");
+    leave(Ask::get("/other"), "log=set-property lab.line lost");
+    leave(Ask::get("/a"), "request_headers=reply 418 tea,pause;log=set-property lab.line replied");
+    assert_eq!(bench.logged(5), ["at-the-end", "last", "unreachable", "lost", "replied"]);
+    // `on_done` comes after it, and a stream without the property has no line.
+    leave(Ask::get("/a"), "done=set-property lab.line too-late");
+    leave(Ask::get("/a"), "log=set-property lab.line next");
+    assert_eq!(bench.logged(6).last().unwrap(), "next");
+    // A client that leaves.
+    bench.a.play(Script { delay: Duration::from_secs(5), ..Script::default() });
+    let ask = Ask::get("/a").header("x-id", "left").header("x-probe", "log=set-property lab.line left");
+    let before = bench.a.requests().len();
+    let (client, begun) = ask.start(bench.address);
+    while bench.a.requests().len() == before && begun.elapsed() < Duration::from_secs(3) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(client);
+    assert_eq!(bench.logged(7).last().unwrap(), "left");
+});

@@ -9,8 +9,8 @@
 //! hangs up, `vacant` no server. All five have the guest as a filter, in one VM which has the listener's `vm_id` and
 //! another configuration.
 
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -18,7 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host_sim::abi::LogLevel;
-use host_sim::config::{Cluster, Config, Endpoint, NoAnswer, PathMatch, Plugin, Retry, Route};
+use host_sim::config::{
+    AccessLog, Cluster, Config, Endpoint, LineSink, NoAnswer, PathMatch, Plugin, Retry, Route,
+};
 use host_sim::vm::{Bounds, Module};
 use host_sim::{Server, metrics};
 use mock_provider::{Mock, Script};
@@ -40,7 +42,10 @@ pub struct Bench {
     pub a: Mock,
     /// The server behind `/b` and `two`.
     pub b: Mock,
+    /// Where each stream's property `lab.line` is written down at its end.
+    access_log: PathBuf,
     _running: Running,
+    _folder: TempDir,
 }
 
 /// The module of the listener.
@@ -61,7 +66,7 @@ struct Servers {
 
 enum Running {
     Sim(#[allow(dead_code, reason = "held for its end")] Server),
-    Envoy(Child, #[allow(dead_code, reason = "held for its end")] TempDir),
+    Envoy(Child),
 }
 
 /// What a guest may use here.
@@ -80,14 +85,16 @@ impl Bench {
         let mock = || Mock::start("127.0.0.1:0".parse().unwrap(), echo()).unwrap();
         let (a, b) = (mock(), mock());
         let servers = Servers { a: a.address(), b: b.address(), shut: shut(), all };
-        match host {
+        let folder = tempfile::tempdir().unwrap();
+        let access_log = folder.path().join("access.log");
+        let (address, admin, running) = match host {
             Host::Sim => {
-                let server = Server::start(config(guest, &servers)).unwrap();
-                let (address, admin) = (server.address(), server.admin().unwrap());
-                Bench { address, admin, a, b, _running: Running::Sim(server) }
+                let server = Server::start(config(guest, &servers, &access_log)).unwrap();
+                (server.address(), server.admin().unwrap(), Running::Sim(server))
             }
-            Host::Envoy => envoy(guest, &servers, a, b),
-        }
+            Host::Envoy => envoy(guest, &servers, folder.path()),
+        };
+        Bench { address, admin, a, b, access_log, _running: running, _folder: folder }
     }
 
     /// A host whose listener has a module of this configuration and environment; everything goes to one server.
@@ -134,6 +141,18 @@ impl Bench {
         })
     }
 
+    /// Waits until so many lines are in the access log.
+    pub fn logged(&self, lines: usize) -> Vec<String> {
+        let begun = Instant::now();
+        loop {
+            let text = fs::read_to_string(&self.access_log).unwrap_or_default();
+            if text.lines().count() >= lines || begun.elapsed() > Duration::from_secs(3) {
+                return text.lines().map(str::to_owned).collect();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     fn wait_for(&self, ask: &Ask, complete: impl Fn(&str) -> bool) -> String {
         let begun = Instant::now();
         loop {
@@ -172,7 +191,7 @@ fn plugin(name: &str, vm_id: &str, vm_configuration: &str, guest: &Guest) -> Arc
     })
 }
 
-fn config(guest: &Guest, servers: &Servers) -> Config {
+fn config(guest: &Guest, servers: &Servers, access_log: &Path) -> Config {
     let Servers { a, b, shut, all } = *servers;
     let upstream_filter = plugin("guest", "", "upstream", guest);
     let cluster = |name: &str, servers: Vec<SocketAddr>, filters| Cluster {
@@ -238,6 +257,7 @@ fn config(guest: &Guest, servers: &Servers) -> Config {
             cluster("vacant", vec![], upstream()),
         ],
         stats_tags: Vec::<metrics::StatsTag>::new(),
+        access_log: Some(Arc::new(AccessLog { property: "lab.line".into(), write: appended(access_log) })),
         buffer_limit: 1 << 20,
         chain_header: Some("x-chain".into()),
         idle_timeout: Duration::from_secs(300),
@@ -247,33 +267,35 @@ fn config(guest: &Guest, servers: &Servers) -> Config {
     }
 }
 
-fn envoy(guest: &Guest, servers: &Servers, a: Mock, b: Mock) -> Bench {
+/// Takes lines to a file.
+fn appended(path: &Path) -> LineSink {
+    let file = File::options().create(true).append(true).open(path).unwrap();
+    Box::new(move |line| (&file).write_all(&[line, b"\n"].concat()).unwrap())
+}
+
+fn envoy(guest: &Guest, servers: &Servers, folder: &Path) -> (SocketAddr, SocketAddr, Running) {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (address, admin) = (free(), free());
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("envoy.yaml");
+    let path = folder.join("envoy.yaml");
     fs::write(&path, envoy::yaml(guest, address, admin, servers)).unwrap();
-    let process = gateway::start_envoy(&path);
-    let mut bench = Bench { address, admin, a, b, _running: Running::Envoy(process, folder) };
+    let mut process = gateway::start_envoy(&path);
     let begun = Instant::now();
-    let ready = |bench: &Bench| {
+    let ready = || {
         let live =
             TcpStream::connect(admin).is_ok() && Ask::get("/ready").send(admin).text().contains("LIVE");
-        live && TcpStream::connect(bench.address).is_ok()
+        live && TcpStream::connect(address).is_ok()
     };
-    while !ready(&bench) {
-        if let Running::Envoy(process, _) = &mut bench._running {
-            assert_eq!(process.try_wait().unwrap(), None, "Envoy did not start");
-        }
+    while !ready() {
+        assert_eq!(process.try_wait().unwrap(), None, "Envoy did not start");
         assert!(begun.elapsed() < Duration::from_secs(60), "Envoy is not ready");
         std::thread::sleep(Duration::from_millis(20));
     }
-    bench
+    (address, admin, Running::Envoy(process))
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Running::Envoy(process, _) = self {
+        if let Running::Envoy(process) = self {
             let _ = process.kill();
             let _ = process.wait();
         }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::{Ask, Reply};
@@ -69,7 +70,9 @@ pub fn start_envoy(config: &Path) -> Child {
     Command::new(envoy())
         .arg("-c")
         .arg(config)
+        .current_dir(config.parent().unwrap())
         .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
+        .args(["--file-flush-interval-msec", "100"])
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
@@ -161,6 +164,18 @@ impl Gateway {
     /// What it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// Waits until so many lines are in the file `access.log` of its folder.
+    pub fn access_log(&self, lines: usize) -> Vec<Value> {
+        let begun = Instant::now();
+        loop {
+            let text = fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default();
+            if text.lines().count() >= lines || begun.elapsed() > Duration::from_secs(10) {
+                return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// What its admin interface says.

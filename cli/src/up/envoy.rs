@@ -15,6 +15,7 @@ use resources::Plan;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use tempfile::TempDir;
 
+use super::access_log::Destination;
 use crate::args::{LogLevel, Up};
 use crate::{Failure, inputs, render as files};
 
@@ -42,7 +43,13 @@ pub struct Envoy {
 ///
 /// # Errors
 /// A sentence about what is in the way; Envoy's own words are on stderr.
-pub async fn start(args: &Up, plan: &Plan, module: &Path, envoy: &Path) -> Result<Envoy, Failure> {
+pub async fn start(
+    args: &Up,
+    plan: &Plan,
+    module: &Path,
+    envoy: &Path,
+    log: &Destination,
+) -> Result<Envoy, Failure> {
     super::running::refuse_second(args.admin).map_err(|error| format!("admin interface: {error}"))?;
     let only_mine = Permissions::from_mode(0o700);
     let folder = tempfile::Builder::new().prefix("turnpike-envoy-").permissions(only_mine).tempdir();
@@ -52,17 +59,18 @@ pub async fn start(args: &Up, plan: &Plan, module: &Path, envoy: &Path) -> Resul
         admin: args.admin,
         max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
         ca_file: inputs::ca_file(),
+        access_log: log.name(),
     };
     files::write(folder.path(), &render(plan, &settings))?;
     files::write_keys(folder.path(), &render_keys(plan))?;
     fs::copy(module, folder.path().join(MODULE)).map_err(|error| format!("{}: {error}", module.display()))?;
-    let process = spawn(envoy, folder.path(), args)?;
+    let process = spawn(envoy, folder.path(), args, log)?;
     let mut running = Envoy { process, address: args.listen, admin: args.admin, folder };
     running.wait_until_ready().await?;
     Ok(running)
 }
 
-fn spawn(envoy: &Path, folder: &Path, args: &Up) -> Result<Child, Failure> {
+fn spawn(envoy: &Path, folder: &Path, args: &Up, log: &Destination) -> Result<Child, Failure> {
     let mut command = Command::new(envoy);
     command
         .current_dir(folder)
@@ -72,7 +80,10 @@ fn spawn(envoy: &Path, folder: &Path, args: &Up) -> Result<Child, Failure> {
         command.args(["--concurrency", &workers.to_string()]);
     }
     command.args(["--log-format", "[%l] %v"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+    // Whoever watches a log wants to see it now, not in ten seconds.
+    command.args(["--file-flush-interval-msec", "500"]);
+    let logs_here = matches!(log, Destination::StandardOutput);
+    command.stdin(Stdio::null()).stdout(if logs_here { Stdio::inherit() } else { Stdio::null() });
     // Ctrl-C reaches every process of the terminal: Envoy hears of it from us.
     command.process_group(0);
     // SAFETY: between fork and exec only this one system call is made. It ends Envoy should this process be killed.

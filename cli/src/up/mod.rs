@@ -1,5 +1,6 @@
 //! `turnpike up`: the gateway, in the foreground, until it is told to stop. What it started is gone when it is.
 
+mod access_log;
 mod banner;
 mod envoy;
 mod running;
@@ -63,6 +64,7 @@ impl Serving {
 /// It cannot be started, or its host has died.
 pub fn up(args: &Up) -> Result<(), Failure> {
     let mut plan = inputs::plan(&args.policies)?;
+    let log = access_log::Destination::of(args, &plan)?;
     let mock = stand_in(&mut plan, args.mock)?;
     let module = inputs::module(args.module.as_deref())?;
     running::refuse_second(args.listen)?;
@@ -71,10 +73,10 @@ pub fn up(args: &Up) -> Result<(), Failure> {
         let mut stop = Stop::listen()?;
         let started = async {
             match args.host {
-                Host::Sim => sim::start(args, &plan, &module).map(Serving::Sim),
+                Host::Sim => sim::start(args, &plan, &module, log).map(Serving::Sim),
                 Host::Envoy => {
                     let envoy = inputs::envoy(args.envoy.as_deref())?;
-                    envoy::start(args, &plan, &module, &envoy).await.map(Serving::Envoy)
+                    envoy::start(args, &plan, &module, &envoy, &log).await.map(Serving::Envoy)
                 }
             }
         };

@@ -6,13 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use envoy_config::ACCESS_LOG_PROPERTY;
 use host_sim::abi::LogLevel;
-use host_sim::config::{Cluster, Config, Endpoint, NoAnswer, PathMatch, Plugin, Retry, Route, Tls};
+use host_sim::config::{
+    AccessLog, Cluster, Config, Endpoint, NoAnswer, PathMatch, Plugin, Retry, Route, Tls,
+};
 use host_sim::metrics::StatsTag;
 use host_sim::vm::{Bounds, Module};
 use policy::written;
 use resources::{Key, Plan, Service, Target};
 
+use super::access_log::Destination;
 use crate::Failure;
 use crate::args::{self, Up};
 
@@ -38,10 +42,10 @@ pub struct Sim {
 ///
 /// # Errors
 /// A sentence about the module, an address or a cluster.
-pub fn start(args: &Up, plan: &Plan, module: &Path) -> Result<Sim, Failure> {
+pub fn start(args: &Up, plan: &Plan, module: &Path, log: Destination) -> Result<Sim, Failure> {
     let wasm = fs::read(module).map_err(|error| format!("{}: {error}", module.display()))?;
     let module = Module::compile(&wasm).map_err(|error| format!("{}: {error}", module.display()))?;
-    let server = host_sim::Server::start(config(args, plan, &module)?)?;
+    let server = host_sim::Server::start(config(args, plan, &module, log)?)?;
     let admin = server.admin().unwrap_or(args.admin);
     Ok(Sim { server, admin })
 }
@@ -53,7 +57,7 @@ impl Sim {
     }
 }
 
-fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
+fn config(args: &Up, plan: &Plan, module: &Module, log: Destination) -> Result<Config, Failure> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let services = plan.services.iter().map(|it| Ok(service(it)));
     let clusters = plan.targets.iter().map(|target| cluster(target, module)).chain(services);
@@ -64,7 +68,10 @@ fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
         filters: vec![Arc::new(plugin("turnpike", "listener", module, &plan.downstream(), Vec::new())?)],
         routes: plan.entries.iter().filter_map(|entry| route(plan, entry)).collect(),
         clusters: clusters.collect::<Result<_, _>>()?,
-        stats_tags: stats_tags()?,
+        stats_tags: stats_tags(plan)?,
+        access_log: log
+            .sink()?
+            .map(|write| Arc::new(AccessLog { property: ACCESS_LOG_PROPERTY.to_owned(), write })),
         buffer_limit: (policy::DEFAULT_MAX_REQUEST_BYTES + SLACK) as usize,
         chain_header: Some(gateway::CHAIN_HEADER.to_owned()),
         idle_timeout: IDLE_TIMEOUT,
@@ -168,11 +175,11 @@ fn protection(tls: &resources::Tls) -> Tls {
     Tls { name: tls.name.clone(), ca_file: tls.ca_file.as_ref().map(Into::into) }
 }
 
-fn stats_tags() -> Result<Vec<StatsTag>, Failure> {
-    let tag = |label: &&str| {
+fn stats_tags(plan: &Plan) -> Result<Vec<StatsTag>, Failure> {
+    let tag = |label: &str| {
         let regex =
             regex_lite::Regex::new(&policy::metric_label_regex(label)).map_err(|error| error.to_string())?;
-        Ok(StatsTag { name: (*label).to_owned(), regex })
+        Ok(StatsTag { name: label.to_owned(), regex })
     };
-    policy::METRIC_LABELS.iter().map(tag).collect()
+    plan.labels().map(tag).collect()
 }

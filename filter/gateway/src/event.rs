@@ -52,9 +52,21 @@ pub enum Event<'a> {
         bytes: &'a [u8],
         /// Whether they are the last.
         end: bool,
+        /// Tells the time, for what is worth asking for it.
+        now: Clock<'a>,
     },
     /// The request is over, one way or the other; nothing comes after.
     Over(End),
+}
+
+/// Tells the time, since the Unix epoch.
+#[derive(Clone, Copy)]
+pub struct Clock<'a>(pub &'a dyn Fn() -> Duration);
+
+impl fmt::Debug for Clock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 /// The end of a request, or of an attempt.
@@ -200,6 +212,8 @@ pub enum Effect {
     Reply(Reply),
     /// Answers the client with what somebody has said to a call, in place of what the host has.
     Deliver(Delivery),
+    /// Leaves a line for the host's access log.
+    Report(String),
     /// Remembers of a cluster what was learnt, for all workers.
     Remember(String, Lesson),
     /// Counts one.

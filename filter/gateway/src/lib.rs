@@ -29,6 +29,7 @@ mod json;
 mod metric;
 mod path;
 mod reply;
+mod report;
 mod sse;
 #[cfg(test)]
 mod testing;
@@ -38,7 +39,9 @@ mod usage;
 pub use access::{Access, Fetch, Models};
 pub use attempt::Attempt;
 pub use edits::Edits;
-pub use event::{Answer, Appetite, Arrival, CallOut, Delivery, Effect, End, Event, Flow, Level, Said, Step};
+pub use event::{
+    Answer, Appetite, Arrival, CallOut, Clock, Delivery, Effect, End, Event, Flow, Level, Said, Step,
+};
 pub use exchange::Exchange;
 pub use failover::{Lesson, Recall, Trouble};
 pub use headers::Headers;
@@ -46,6 +49,7 @@ pub use metric::{Metric, ModelNames, Names};
 pub use reply::{Outcome, Reason, Reply, Stage};
 pub use sidecar_api::Item;
 pub use toll::Settlements;
+pub use usage::LabelSets;
 
 /// Headers of this beginning are the gateway's own: taken from what clients send, kept from what providers see.
 pub const INTERNAL_PREFIX: &str = "x-turnpike-";

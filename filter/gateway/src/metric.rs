@@ -7,8 +7,10 @@ use policy::guard::Mode;
 use policy::{Gateway, Provider, Route, Target};
 
 use crate::reply::Outcome;
+use crate::usage::{LabelSets, Labels};
 
-/// A series to count in. Its labels come from the configuration and from enums, never from a client.
+/// A series to count in. Its labels come from the configuration and from enums; what clients and their tokens name is told
+/// apart up to a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Metric {
     /// Requests that are over.
@@ -44,6 +46,29 @@ pub enum Metric {
         kind: TokenKind,
         /// Who was asked, and for what.
         asked: Model,
+        /// Who has asked.
+        labels: Labels,
+    },
+    /// Tokens that a budget has been charged before the call, under the name that dashboards of Gloo know.
+    RateLimited {
+        /// Who was asked, and for what.
+        asked: Model,
+        /// Who has asked.
+        labels: Labels,
+    },
+    /// Requests in which the gateway, or whoever it needs for them, has failed, under the name that dashboards of Gloo know.
+    Exceptions {
+        /// Who was asked or would have been, and for what.
+        asked: Option<Model>,
+        /// Who has asked.
+        labels: Labels,
+    },
+    /// What of the tokens that are counted otherwise is of a kind of its own.
+    TokenDetails {
+        /// Which.
+        kind: TokenDetail,
+        /// Who was asked, and for what.
+        asked: Model,
     },
     /// Tokens of one answer, under OpenTelemetry's name.
     TokenUsage {
@@ -63,8 +88,6 @@ pub enum Metric {
         /// What the budget has said.
         outcome: BudgetOutcome,
     },
-    /// Tokens of prompts that budgets have counted, under the name that dashboards of Gloo know.
-    RateLimited(Model),
     /// Tokens that nobody has reported and that were counted by what was seen.
     Estimated {
         /// Which.
@@ -72,6 +95,9 @@ pub enum Metric {
         /// Who was asked, and for what.
         asked: Model,
     },
+    /// Milliseconds from the beginning of a request to the first event with data of a streamed answer, under OpenTelemetry's
+    /// name.
+    FirstToken(Model),
     /// Requests that have left a target alone because it is in trouble.
     Skipped {
         /// Index into [`Gateway::routes`].
@@ -115,6 +141,19 @@ pub enum TokenKind {
     Output,
 }
 
+/// Which of the tokens that the model has read or written: providers charge another price for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenDetail {
+    /// Read, and in the provider's cache.
+    CachedInput,
+    /// Written, and thoughts that nobody gets to read.
+    ReasoningOutput,
+    /// Read, and sound.
+    AudioInput,
+    /// Written, and sound.
+    AudioOutput,
+}
+
 /// A provider and a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Model {
@@ -126,28 +165,37 @@ pub struct Model {
 
 /// The names of models that metrics know. Clients name models, so there are so many and no more: what comes after that is
 /// `other`.
+pub type ModelNames = Numbered;
+
+/// Values of a label, by the order in which they have been seen.
 #[derive(Debug, Default)]
-pub struct ModelNames(RefCell<Vec<String>>);
+pub struct Numbered(RefCell<Vec<String>>);
 
-/// As many models as metrics tell apart in one VM.
-const MOST_MODELS: usize = 128;
+/// As many values of a label as metrics tell apart in one VM.
+const MOST_VALUES: usize = 128;
 
-impl ModelNames {
-    /// The number of a name.
+impl Numbered {
+    /// The number of a value.
     pub fn number(&self, name: &str) -> usize {
-        let Ok(mut names) = self.0.try_borrow_mut() else { return MOST_MODELS };
-        if let Some(known) = names.iter().position(|it| it == name) {
+        if let Some(known) = self.known(name) {
             return known;
         }
-        if names.len() < MOST_MODELS {
-            names.push(name.to_owned());
-            return names.len() - 1;
+        match self.0.try_borrow_mut() {
+            Ok(mut names) if names.len() < MOST_VALUES => {
+                names.push(name.to_owned());
+                names.len() - 1
+            }
+            _ => MOST_VALUES,
         }
-        MOST_MODELS
     }
 
-    /// The name of a number.
-    fn name(&self, number: usize) -> String {
+    /// The number of a value that has been seen before.
+    pub fn known(&self, name: &str) -> Option<usize> {
+        self.0.try_borrow().ok()?.iter().position(|it| it == name)
+    }
+
+    /// The value of a number.
+    pub fn name(&self, number: usize) -> String {
         let names = self.0.try_borrow();
         names.ok().and_then(|names| names.get(number).cloned()).unwrap_or_else(|| "other".into())
     }
@@ -158,6 +206,17 @@ impl TokenKind {
         match self {
             TokenKind::Input => "input",
             TokenKind::Output => "output",
+        }
+    }
+}
+
+impl TokenDetail {
+    fn name(self) -> &'static str {
+        match self {
+            TokenDetail::CachedInput => "cached_input",
+            TokenDetail::ReasoningOutput => "reasoning_output",
+            TokenDetail::AudioInput => "audio_input",
+            TokenDetail::AudioOutput => "audio_output",
         }
     }
 }
@@ -229,8 +288,8 @@ pub enum Action {
 /// By whose configuration metrics get their labels.
 #[derive(Debug, Clone, Copy)]
 pub enum Names<'a> {
-    /// That of the listener's filter, and the models that it has seen.
-    Gateway(&'a Gateway, &'a ModelNames),
+    /// That of the listener's filter, the models that it has seen, and the values of labels.
+    Gateway(&'a Gateway, &'a ModelNames, &'a LabelSets),
     /// That of a cluster's.
     Target(&'a Target),
 }
@@ -238,7 +297,7 @@ pub enum Names<'a> {
 impl<'a> Names<'a> {
     fn route(self, index: usize) -> Option<&'a Route> {
         match self {
-            Names::Gateway(gateway, _) => gateway.routes.get(index),
+            Names::Gateway(gateway, ..) => gateway.routes.get(index),
             Names::Target(_) => None,
         }
     }
@@ -249,9 +308,20 @@ impl<'a> Names<'a> {
         format!(";gen_ai_provider_name={provider};gen_ai_request_model={model}")
     }
 
+    /// The labels of Gloo's metrics of tokens: a provider, a model, and what comes from claims.
+    fn charged(self, asked: Option<Model>, labels: Labels) -> String {
+        let llm = asked.map_or("unknown", |it| it.provider.name());
+        let model = asked.map_or("unknown".into(), |it| self.model(it));
+        let own = match self {
+            Names::Gateway(policy, _, sets) => sets.text(labels, policy),
+            Names::Target(_) => String::new(),
+        };
+        format!(";llm={llm};model={model}{own}")
+    }
+
     fn model(self, model: Model) -> String {
         match self {
-            Names::Gateway(_, models) => label(&models.name(model.name)),
+            Names::Gateway(_, models, _) => label(&models.name(model.name)),
             Names::Target(_) => "other".into(),
         }
     }
@@ -304,13 +374,22 @@ impl Metric {
             Metric::FirstByte => {
                 format!("turnpike_time_to_first_byte_ms;target={}", label(names.target(Asked::Own)))
             }
-            Metric::Tokens { kind, asked } => {
+            Metric::Tokens { kind, asked, labels } => {
                 let what = match kind {
                     TokenKind::Input => "prompt",
                     TokenKind::Output => "completion",
                 };
-                let (llm, model) = (asked.provider.name(), names.model(asked));
-                format!("ai_{what}_tokens_total;llm={llm};model={model}")
+                format!("ai_{what}_tokens_total{}", names.charged(Some(asked), labels))
+            }
+            Metric::RateLimited { asked, labels } => {
+                format!("ai_rate_limited_tokens_total{}", names.charged(Some(asked), labels))
+            }
+            Metric::Exceptions { asked, labels } => {
+                format!("ai_exception_raised_total{}", names.charged(asked, labels))
+            }
+            Metric::TokenDetails { kind, asked } => {
+                let (kind, llm, model) = (kind.name(), asked.provider.name(), names.model(asked));
+                format!("turnpike_token_details_total;kind={kind};llm={llm};model={model}")
             }
             Metric::TokenUsage { kind, asked } => {
                 let kind = kind.name();
@@ -329,13 +408,12 @@ impl Metric {
                     label(budget)
                 )
             }
-            Metric::RateLimited(asked) => {
-                let (llm, model) = (asked.provider.name(), names.model(asked));
-                format!("ai_rate_limited_tokens_total;llm={llm};model={model}")
-            }
             Metric::Estimated { kind, asked } => {
                 let (kind, llm, model) = (kind.name(), asked.provider.name(), names.model(asked));
                 format!("turnpike_estimated_tokens_total;gen_ai_token_type={kind};llm={llm};model={model}")
+            }
+            Metric::FirstToken(asked) => {
+                format!("gen_ai_server_time_to_first_token_milliseconds{}", names.asked(asked))
             }
             Metric::Skipped { route, backend } => {
                 let target = label(names.target(Asked::Backend { route, backend }));
@@ -360,9 +438,9 @@ impl Metric {
     }
 }
 
-/// `;` separates labels in the host's name for a series.
-fn label(value: &str) -> String {
-    value.replace(';', "_")
+/// A value as it may stand in the host's name for a series: `;` separates labels there, and a name is one line.
+pub fn label(value: &str) -> String {
+    value.replace(|c: char| c == ';' || c.is_control(), "_")
 }
 
 impl Side {

@@ -167,6 +167,7 @@ fn show_effect(effect: &Effect) -> String {
                 it.headers.iter().map(|(name, value)| format!(" [{name}: {value}]")).collect();
             format!("deliver {}{headers} {}", it.status, String::from_utf8_lossy(&it.body))
         }
+        Effect::Report(line) => format!("report {line}"),
         Effect::Remember(cluster, lesson) => format!("remember {cluster} {lesson:?}"),
         Effect::Add(metric, value) => format!("add {value} to {metric:?}"),
         Effect::Observe(metric, value) => format!("observe {metric:?} {value}"),

@@ -260,14 +260,19 @@ impl Vm {
         self.call_if_there::<_, ()>("proxy_on_queue_ready", root, (root, queue)).map(drop)
     }
 
-    /// The end of a stream context: the log, the goodbye, the removal.
+    /// The last look of a stream context at its stream.
     ///
     /// # Errors
     /// The guest's trap.
-    pub fn end_stream(&mut self, context: u32, log: bool) -> Result<(), Trap> {
-        if log {
-            self.call_if_there::<u32, ()>("proxy_on_log", context, context)?;
-        }
+    pub fn on_log(&mut self, context: u32) -> Result<(), Trap> {
+        self.call_if_there::<u32, ()>("proxy_on_log", context, context).map(drop)
+    }
+
+    /// The end of a stream context: the goodbye, the removal.
+    ///
+    /// # Errors
+    /// The guest's trap.
+    pub fn end_stream(&mut self, context: u32) -> Result<(), Trap> {
         self.call_if_there::<u32, u32>("proxy_on_done", context, context)?;
         let ended = self.call_if_there::<u32, ()>("proxy_on_delete", context, context);
         self.store.data_mut().contexts.remove(&context);

@@ -12,39 +12,17 @@ pub mod enrich;
 pub mod failover;
 pub mod guard;
 mod secret;
+pub mod usage;
 pub mod written;
 
 use std::fmt;
 
 pub use secret::Secret;
+pub use usage::{METRIC_LABELS, metric_label_regex};
 pub use written::{PathMatch, Provider, Rewrite, Unmatched};
 
 /// Body limit where the configuration names none, in bytes: 8 MiB.
 pub const DEFAULT_MAX_REQUEST_BYTES: u64 = 8 * 1024 * 1024;
-
-/// Labels of the module's metrics. Hosts know no labels: the module writes them into a metric's name as `;name=value`,
-/// and the host is told to find them there.
-pub const METRIC_LABELS: [&str; 13] = [
-    "route",
-    "reason",
-    "side",
-    "rule",
-    "action",
-    "target",
-    "budget",
-    "outcome",
-    "llm",
-    "model",
-    "gen_ai_token_type",
-    "gen_ai_provider_name",
-    "gen_ai_request_model",
-];
-
-/// The regular expression that finds a label in a metric's name: the first group is cut out of the name, the second is
-/// the value.
-pub fn metric_label_regex(label: &str) -> String {
-    format!("(;{label}=([^;]*))")
-}
 
 /// A checked configuration: which of its two jobs this instance of the module has.
 #[derive(Debug)]
@@ -66,6 +44,10 @@ pub struct Gateway {
     pub sidecar: Option<budget::Sidecar>,
     /// What models cost, by their names in this order; `*` stands for all others.
     pub prices: Vec<(String, budget::Price)>,
+    /// Labels of metrics of tokens that come from claims.
+    pub metric_labels: Vec<usage::MetricLabel>,
+    /// What is logged of each request; nothing if absent.
+    pub access_log: Option<usage::AccessLog>,
     /// A longer request body is refused with 413. Bytes.
     pub max_request_bytes: u64,
     /// What happens to a request that no route takes.

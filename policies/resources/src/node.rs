@@ -187,6 +187,11 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// Whether the value is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.yaml.data, YamlDataOwned::Sequence(_))
+    }
+
     /// Takes the value as a list of texts.
     pub fn texts(&self) -> Option<Vec<String>> {
         self.list()?.iter().map(Node::text).collect()

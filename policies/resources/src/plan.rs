@@ -26,6 +26,10 @@ pub struct Plan {
     pub prices: BTreeMap<String, written::Price>,
     /// How long a request waits for the sidecar, in milliseconds.
     pub sidecar_timeout_ms: Option<u64>,
+    /// Labels of metrics of tokens that come from claims.
+    pub metric_labels: Vec<written::MetricLabel>,
+    /// What is logged of each request; nothing if absent.
+    pub access_log: Option<written::AccessLog>,
 }
 
 /// The name of the sidecar's cluster.
@@ -162,6 +166,12 @@ impl Plan {
         self.routes.iter().any(|route| !route.budgets.is_empty())
     }
 
+    /// All labels that the module's metrics can have. The host has to be told to find them.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        let own = self.metric_labels.iter().map(|it| it.name.as_str());
+        policy::METRIC_LABELS.iter().copied().chain(own)
+    }
+
     /// The plugin configuration of the listener's filter.
     pub fn downstream(&self) -> written::Plugin {
         written::Plugin::Downstream(self.gateway(self.routes.iter()))
@@ -192,6 +202,8 @@ impl Plan {
                 timeout_ms: self.sidecar_timeout_ms,
             }),
             prices: self.prices.clone(),
+            metric_labels: self.metric_labels.clone(),
+            access_log: self.access_log.clone(),
             max_request_bytes: None,
             unmatched: written::Unmatched::Refuse,
         }

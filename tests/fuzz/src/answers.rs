@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use gateway::{Access, Appetite, Arrival, Edits, Effect, Event, Exchange, Headers, Recall};
+use gateway::{Access, Appetite, Arrival, Clock, Edits, Effect, Event, Exchange, Headers, Recall};
 use policy::Plugin;
 use policy::guard::Patterns;
 use serde_json::{Value, json};
@@ -158,7 +158,7 @@ fn passed(access: &Rc<Access>, pieces: &[&[u8]], garbage: bool) -> Vec<u8> {
     let mut out = Vec::new();
     let last: &[u8] = &[];
     for (i, bytes) in pieces.iter().chain([&last]).enumerate() {
-        let step = exchange.on(Event::Chunk { bytes, end: i == pieces.len() });
+        let step = exchange.on(Event::Chunk { bytes, end: i == pieces.len(), now: Clock(&|| now) });
         let before = out.len();
         let mut replaced = false;
         for effect in step.effects {

@@ -131,6 +131,13 @@ static_resources:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: bench
           http_protocol_options: {{enable_trailers: true}}
+          access_log:
+          - name: lines
+            filter: {{extension_filter: {{name: cel, typed_config: {{
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter,
+              expression: "'wasm.lab.line' in filter_state"}}}}}}
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog,
+              path: access.log, log_format: {{text_format_source: {{inline_string: "%FILTER_STATE(wasm.lab.line:PLAIN)%\n"}}}}}}
           route_config:
             validate_clusters: false
             virtual_hosts:

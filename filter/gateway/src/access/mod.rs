@@ -19,6 +19,8 @@ use policy::access::Keys;
 use policy::budget::Source;
 use policy::{Gateway, Route};
 
+#[cfg(test)]
+pub use authenticate::Pass;
 pub use authenticate::{Caller, Verdict};
 pub use carrier::without_carriers;
 pub use identity::is_internal;
@@ -33,6 +35,7 @@ use crate::headers::Headers;
 use crate::metric::ModelNames;
 use crate::reply::Reply;
 use crate::toll::Toll;
+use crate::usage::LabelSets;
 use keyring::Keyring;
 use verified::Verified;
 
@@ -52,6 +55,8 @@ pub struct Access {
     toll: Toll,
     /// Whether any budget depends on where a request comes from.
     asks_address: bool,
+    /// The labels that metrics know.
+    labels: LabelSets,
 }
 
 impl Access {
@@ -70,6 +75,7 @@ impl Access {
             models: ModelNames::default(),
             toll: Toll::default(),
             asks_address: asks_address(&policy),
+            labels: LabelSets::new(&policy),
             policy,
         }
     }
@@ -82,6 +88,11 @@ impl Access {
     /// The models that metrics know.
     pub fn models(&self) -> &ModelNames {
         &self.models
+    }
+
+    /// The labels that metrics know.
+    pub fn labels(&self) -> &LabelSets {
+        &self.labels
     }
 
     /// How much requests keep.

@@ -154,7 +154,8 @@ impl Exchange {
             self.record.written = Some(Written::default());
         }
         if let Some(asked) = self.first_model(way) {
-            effects.push(Effect::Add(Metric::RateLimited(asked), taken.prompt));
+            let labels = self.labels();
+            effects.push(Effect::Add(Metric::RateLimited { asked, labels }, taken.prompt));
         }
         self.record.taken = Some(taken);
     }
@@ -251,6 +252,7 @@ impl Record {
         };
         if let (Some(asked), None) = (self.answered, spending.usage) {
             let tokens = spending.tokens(taken.prompt);
+            self.estimated = Some(tokens);
             for (kind, tokens) in [(TokenKind::Input, tokens.input), (TokenKind::Output, tokens.output)] {
                 effects.push(Effect::Add(Metric::Estimated { kind, asked }, tokens));
             }

@@ -5,10 +5,10 @@ use crate::testing::{called, end, show, test};
 
 const BODY: &str = r#"{"model":"gpt","messages":[{"role":"user","content":"hi"}],"max_tokens":20}"#;
 
-/// A gateway with one budget that says so.
+/// A gateway with one budget that says so, and an access log.
 fn policy(fields: &str) -> String {
     format!(
-        r#"{{"sidecar": {{"cluster": "s"}}, "prices": {{"gpt": {{"input": 1, "output": 2}}}},
+        r#"{{"sidecar": {{"cluster": "s"}}, "accessLog": {{}}, "prices": {{"gpt": {{"input": 1, "output": 2}}}},
             "routes": [{{"name": "r", "matches": [{{"path": {{"prefix": "/openai"}}}}],
                 "backends": [{{"cluster": "a", "provider": "openai"}}],
                 "budgets": [{{"name": "b", "max": 70, "per": "hour", {fields}}}]}}]}}"#
@@ -82,6 +82,8 @@ fn of_a_stream_that_says_nothing_what_was_seen_is_settled_and_marked() {
     chunk(&mut exchange, "data: {\"choices\":[{\"delta\":{\"content\":\"Hello, you\"}}]}\n\n", false);
     let end = show(&exchange.on(end(true)));
     assert!(end.contains("settle ticket [12]"), "{end}");
+    assert!(end.contains(r#""input_tokens":9,"cached_tokens":0,"output_tokens":3"#), "{end}");
+    assert!(end.contains(r#""estimated":true,"cost":0.000015000"#), "{end}");
     assert!(
         end.contains("add 9 to Estimated { kind: Input") && end.contains("add 3 to Estimated { kind: Output"),
         "{end}"

@@ -98,6 +98,7 @@ impl Exchange {
         let said = said.filter(|_| host_said.is_none());
         let outcome = said.as_ref().map_or(AttemptOutcome::NoAnswer, |it| AttemptOutcome::of(it.status));
         // Where the module is among the cluster's filters, it has noted this there.
+        self.note_attempts(way.chain.get(at).copied(), u32::try_from(at + 1).unwrap_or(u32::MAX));
         if let Some((index, _)) = backend(route, &way, at).filter(|(_, it)| it.target.is_some()) {
             let wait = said.as_ref().and_then(|it| failover::retry_after(it.headers, now));
             self.note_attempt(way.route, index, outcome, lesson(outcome, now, wait), effects);
@@ -144,6 +145,7 @@ impl Exchange {
         let index = asked.map(|(index, _)| index);
         let ours = self.signed(&way, index, attempts);
         self.answers(&way, index, said.status);
+        self.note_status(said.status);
         let pairs = said
             .headers
             .pairs()

@@ -144,6 +144,7 @@ impl Exchange {
         }
         let line = format!("route {}: {who} gave no answer, and the policy lets pass", self.route_name());
         effects.push(Effect::Log(Level::Warn, line));
+        self.count_exception(effects);
         Ok(())
     }
 }

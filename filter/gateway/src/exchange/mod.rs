@@ -7,6 +7,7 @@ mod admit;
 mod backup;
 mod held;
 mod inspect;
+mod notes;
 mod request;
 mod response;
 mod send;
@@ -23,7 +24,7 @@ use crate::document::Document;
 use crate::event::{Appetite, Effect, End, Event, Flow, Level, Step};
 use crate::failover::{Chain, Spare};
 use crate::guard::{Finds, Masking, Message};
-use crate::metric::{self, Action, Finder, Metric, Side, TokenKind};
+use crate::metric::{self, Action, Finder, Metric, Side};
 use crate::path::Call;
 use crate::reply::{Outcome, Reply};
 use crate::sse::Stream;
@@ -31,6 +32,7 @@ use crate::toll::{Facts, Holding, Taken};
 use crate::usage::{Reporting, Scan, Usage, Written};
 use backup::Backup;
 use held::Held;
+use notes::Notes;
 
 /// One request and its answer.
 #[derive(Debug)]
@@ -138,6 +140,10 @@ struct Record {
     written: Option<Written>,
     /// What the model costs, where that is counted.
     price: Option<Price>,
+    /// What was seen of tokens, where nobody has reported them and budgets had to know.
+    estimated: Option<Usage>,
+    /// What is said of it beside.
+    notes: Notes,
 }
 
 type Effects = Vec<Effect>;
@@ -158,6 +164,8 @@ impl Exchange {
             asked: false,
             written: None,
             price: None,
+            estimated: None,
+            notes: Notes::default(),
         };
         Exchange { policy: Rc::clone(access.policy()), access, phase: Phase::AwaitRequest, record }
     }
@@ -203,10 +211,10 @@ impl Exchange {
             (Phase::AwaitOpinion(held, body, messages), Event::Called { said, .. }) => {
                 self.hear_of_answer(held, body, &messages, said, &mut effects)
             }
-            (Phase::Relay(stream, masking), Event::Chunk { bytes, end }) => {
-                Ok(self.relay(stream, masking, bytes, end, &mut effects))
+            (Phase::Relay(stream, masking), Event::Chunk { bytes, end, now }) => {
+                Ok(self.relay(stream, masking, (bytes, end, now), &mut effects))
             }
-            (Phase::Tally(mut scan), Event::Chunk { bytes, end }) => {
+            (Phase::Tally(mut scan), Event::Chunk { bytes, end, .. }) => {
                 scan.push(bytes);
                 self.record.wrote(bytes);
                 self.record.usage = scan.usage();
@@ -300,17 +308,10 @@ impl Exchange {
     fn settle(&mut self, end: End, effects: &mut Effects) {
         let policy = Rc::clone(&self.policy);
         self.record.settle_budgets(&policy, end, effects);
-        let Record { route, outcome, answered, usage, began, .. } = self.record;
+        let Record { route, outcome, .. } = self.record;
         effects.push(Effect::Count(Metric::Requests { route, outcome }));
-        if let Some(asked) = answered {
-            let took = end.now.saturating_sub(began).as_millis();
-            effects.push(Effect::Observe(Metric::Duration(asked), u64::try_from(took).unwrap_or(u64::MAX)));
-            let counts = usage.map(|it| [(TokenKind::Input, it.input), (TokenKind::Output, it.output)]);
-            for (kind, tokens) in counts.into_iter().flatten() {
-                effects.push(Effect::Add(Metric::Tokens { kind, asked }, tokens));
-                effects.push(Effect::Observe(Metric::TokenUsage { kind, asked }, tokens));
-            }
-        }
+        self.tell_usage(end, effects);
+        effects.extend(self.report(end));
         if let Some(route) = route {
             let found = std::mem::take(&mut self.record.found).into_iter();
             effects.extend(
@@ -324,6 +325,7 @@ impl Exchange {
     /// The one place where a refusal becomes an answer.
     fn reply(&mut self, reply: Reply, effects: &mut Effects) -> Phase {
         self.log_refusal(&reply, effects);
+        self.note_status(reply.status);
         effects.push(Effect::Reply(reply));
         Phase::Replied
     }
@@ -337,6 +339,7 @@ impl Exchange {
             line = format!("{line}: {}", reply.cause);
         }
         effects.push(Effect::Log(level, line));
+        self.count_failure(reply, effects);
     }
 
     fn route_name(&self) -> &str {

@@ -34,12 +34,12 @@ impl Exchange {
         let policy = Rc::clone(&self.policy);
         let path = headers.get(":path").unwrap_or_default();
         let host = headers.get(":authority").unwrap_or_default();
+        self.record.began = waited.map_or(arrival.now, |it| it.since);
         let Some((index, route, taken)) = path::find(&policy.routes, arrival.route, host, path) else {
             self.disarm(headers, effects);
             return self.unmatched();
         };
         self.record.route = Some(index);
-        self.record.began = waited.map_or(arrival.now, |it| it.since);
         let caller = match self.access.authenticate(&route.jwt, headers, arrival.now)? {
             Verdict::Known(caller) => caller,
             Verdict::Wait(patience, otherwise) => {
@@ -52,6 +52,7 @@ impl Exchange {
                 };
             }
         };
+        self.note_caller(&caller);
         let method = headers.get(":method").unwrap_or_default();
         let models = access::authorize(route.rbac.as_ref(), &caller, method, path)?;
         let path = access::without_carriers(path, &caller.spent);
@@ -79,6 +80,7 @@ impl Exchange {
         effects.extend(skipped.map(Effect::Count));
         self.disarm(headers, effects);
         self.introduce(&caller, effects);
+        self.note_asked(&way);
         if way.chain.len() > 1 || self.is_led_away(&way) {
             let mut spare = Spare::of(headers, effects);
             if arrival.end {
@@ -159,6 +161,7 @@ impl Exchange {
         self.within_limit(body.len() as u64)?;
         let document = Document::parse(body)?;
         way.model = document.string("model")?.and_then(|it| fit_for_a_header(&it));
+        self.note_asked(&way);
         access::allow_body(&way.models, &document)?;
         let policy = Rc::clone(&self.policy);
         let guard = policy.routes.get(way.route).and_then(|route| route.guard.request.as_ref());

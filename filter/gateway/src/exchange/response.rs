@@ -9,7 +9,7 @@ use policy::guard::{Mode, ResponseGuard};
 use super::held::Held;
 use super::{Effects, Exchange, Phase, Way};
 use crate::answer::{self, Passing};
-use crate::event::{Answer, Effect, Level};
+use crate::event::{Answer, Clock, Effect, Level};
 use crate::guard::{self, Look, Masking, Passed};
 use crate::metric::{Action, Finder, Side};
 use crate::reply::{Outcome, Reply};
@@ -31,6 +31,7 @@ impl Exchange {
         if let Some(next) = self.after_failure(&way, answer, effects) {
             return self.ask_backup(way, next, effects);
         }
+        self.note_answer(&way, answer);
         let passing = answer::begin(answer, &way.call, passthrough, guard)?;
         let index = self.answering(&way, answer);
         let signed = self.signed(&way, index, answer.attempts);
@@ -74,8 +75,7 @@ impl Exchange {
         &mut self,
         mut stream: Stream,
         mut masking: Option<Masking>,
-        bytes: &[u8],
-        end: bool,
+        (bytes, end, now): (&[u8], bool, Clock<'_>),
         effects: &mut Effects,
     ) -> Phase {
         self.record.wrote(bytes);
@@ -85,6 +85,7 @@ impl Exchange {
                 Cow::Owned(self.record.reporting.look(&events, &mut self.record.usage).into_owned())
             }
         };
+        self.note_events(&passed, now);
         if masking.is_some() && stream.is_torn() && self.enforces_on_answers() {
             let reply = guard::unreadable_answer("an event of its stream is too long");
             return self.silence(&stream, &[], &reply, end, effects);

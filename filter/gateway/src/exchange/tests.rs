@@ -1,10 +1,12 @@
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Exchange;
 use crate::access::Access;
-use crate::event::{Appetite, Event, Step};
+use crate::event::{Appetite, Clock, Event, Step};
 use crate::metric::{ModelNames, Names};
-use crate::testing::{SEED, answer, end, gateway, request, show, test};
+use crate::testing::{NOW, SEED, answer, end, gateway, request, show, test};
+use crate::usage::LabelSets;
 
 const UPSTREAM: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}]}], "maxRequestBytes": 100}"#;
 const HERE: &str = r#"{"routes": [{"name": "openai", "matches": [{"path": {"prefix": "/openai"}}],
@@ -38,7 +40,8 @@ pub fn answered(exchange: &mut Exchange, lines: &str) -> String {
 }
 
 pub fn chunk(exchange: &mut Exchange, bytes: &str, end: bool) -> String {
-    show(&exchange.on(Event::Chunk { bytes: bytes.as_bytes(), end }))
+    let now = Clock(&|| Duration::from_secs(NOW) + Duration::from_millis(70));
+    show(&exchange.on(Event::Chunk { bytes: bytes.as_bytes(), end, now }))
 }
 
 pub fn over(exchange: &mut Exchange) -> String {
@@ -230,13 +233,13 @@ fn the_series_of_a_metric_has_no_room_for_a_label_of_the_client_s() {
     let step = exchange.on(end(false));
     let [crate::Effect::Count(metric)] = step.effects[..] else { panic!("{step:?}") };
     assert_eq!(
-        metric.series(Names::Gateway(&policy, &ModelNames::default())),
+        metric.series(Names::Gateway(&policy, &ModelNames::default(), &LabelSets::new(&policy))),
         "turnpike_requests_total;route=none;reason=unanswered"
     );
     let outcome = crate::Outcome::Unanswered;
     let named = crate::Metric::Requests { route: Some(0), outcome };
     assert_eq!(
-        named.series(Names::Gateway(&policy, &ModelNames::default())),
+        named.series(Names::Gateway(&policy, &ModelNames::default(), &LabelSets::new(&policy))),
         "turnpike_requests_total;route=a_b=c;reason=unanswered"
     );
 }

@@ -1,6 +1,6 @@
 //! The way back: what the host shows of an answer.
 
-use gateway::{Answer, Appetite, End, Event, Headers};
+use gateway::{Answer, Appetite, Clock, End, Event, Headers};
 use host_calls::{self as host, Buffer, Map};
 use proxy_wasm::types::Action;
 
@@ -44,7 +44,7 @@ impl State {
         self.answer_bytes = bytes;
         match self.appetite() {
             Appetite::Chunks => match host::buffer(Buffer::ResponseBody, bytes) {
-                Ok(chunk) => self.give(Event::Chunk { bytes: &chunk, end }, bytes),
+                Ok(chunk) => self.give(Event::Chunk { bytes: &chunk, end, now: Clock(&now) }, bytes),
                 Err(error) => fail(&error),
             },
             Appetite::ResponseBody if end => self.response_complete(),
@@ -73,7 +73,7 @@ impl State {
                 Err(error) => fail(&error),
             },
             Appetite::Beginning => self.beginning(true),
-            Appetite::Chunks => self.give(Event::Chunk { bytes: &[], end: true }, 0),
+            Appetite::Chunks => self.give(Event::Chunk { bytes: &[], end: true, now: Clock(&now) }, 0),
             Appetite::Nothing | Appetite::Keys { .. } | Appetite::RequestBody => self.standing(),
         }
     }

@@ -12,6 +12,9 @@ use crate::settling;
 /// Where filters that come after find who is calling.
 const CALLER: &str = "turnpike.caller";
 
+/// Where the host's access log finds the request's line: a filter's last callback comes before it (H30).
+const ACCESS: &str = "turnpike.access";
+
 impl State {
     pub(super) fn perform(&mut self, effect: Effect, chunk: usize) -> host::Result<()> {
         match effect {
@@ -42,6 +45,7 @@ impl State {
             Effect::ReplaceChunk(bytes) => host::replace_head(Buffer::ResponseBody, chunk, &bytes),
             Effect::Handover(path) => host::set_property(HANDOVER, &path),
             Effect::Publish(caller) => host::set_property(CALLER, &caller),
+            Effect::Report(line) => noted(host::set_property(ACCESS, &line)),
             Effect::Reply(reply) => send(&reply),
             Effect::Deliver(delivery) => deliver(&delivery),
             Effect::Remember(cluster, lesson) => noted(memory::remember(&cluster, lesson)),
@@ -60,7 +64,7 @@ impl State {
     fn metrics(&self, note: impl FnOnce(&Metrics, Names<'_>) -> host::Result<()>) -> host::Result<()> {
         match &self.machine {
             Machine::Downstream(_, it) => {
-                note(&it.metrics, Names::Gateway(it.access.policy(), it.access.models()))
+                note(&it.metrics, Names::Gateway(it.access.policy(), it.access.models(), it.access.labels()))
             }
             Machine::Upstream(_, it) => note(&it.metrics, Names::Target(&it.target)),
             Machine::Unconfigured => Ok(()),

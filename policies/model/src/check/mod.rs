@@ -5,6 +5,7 @@ mod budget;
 mod enrich;
 mod failover;
 mod guard;
+mod usage;
 
 use crate::{
     Attempt, Credential, DEFAULT_MAX_REQUEST_BYTES, Gateway, Match, PathMatch, Plugin, Problem, Rewrite,
@@ -66,6 +67,8 @@ impl Report<'_> {
         let jwt_providers = self.jwt_providers(it.jwt_providers);
         let sidecar = it.sidecar.map(|it| self.sidecar("downstream.sidecar", it));
         let prices = self.prices(it.prices);
+        let metric_labels = self.metric_labels(it.metric_labels);
+        let access_log = it.access_log.map(|it| self.access_log(it));
         let routes = it.routes.into_iter().enumerate();
         let routes: Vec<Route> =
             routes.map(|(i, route)| self.route(&format!("downstream.routes[{i}]"), route, &known)).collect();
@@ -75,6 +78,8 @@ impl Report<'_> {
             jwt_providers,
             sidecar,
             prices,
+            metric_labels,
+            access_log,
             max_request_bytes: it.max_request_bytes.unwrap_or(DEFAULT_MAX_REQUEST_BYTES),
             unmatched: it.unmatched,
         }

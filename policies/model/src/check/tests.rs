@@ -43,7 +43,7 @@ fn an_unknown_field_is_refused_with_its_place() {
     assert_eq!(
         problems,
         [
-            "unknown field `failOpen`, expected one of `routes`, `jwtProviders`, `sidecar`, `prices`, `maxRequestBytes`, `unmatched` at line 1 column 40"
+            "unknown field `failOpen`, expected one of `routes`, `jwtProviders`, `sidecar`, `prices`, `metricLabels`, `accessLog`, `maxRequestBytes`, `unmatched` at line 1 column 40"
         ]
     );
 }

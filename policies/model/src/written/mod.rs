@@ -14,12 +14,14 @@ mod budget;
 mod enrich;
 mod failover;
 mod guard;
+mod usage;
 
 pub use access::*;
 pub use budget::*;
 pub use enrich::*;
 pub use failover::*;
 pub use guard::*;
+pub use usage::*;
 
 /// Which of its two jobs this instance of the module has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +48,12 @@ pub struct Gateway {
     /// What models cost, by their names; `*` stands for all others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub prices: BTreeMap<String, Price>,
+    /// Labels of metrics of tokens that come from claims of the caller's token, eight at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metric_labels: Vec<MetricLabel>,
+    /// A line for each request, as JSON, in the property `turnpike.access`. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLog>,
     /// The longest request body taken, in bytes; longer ones are refused with 413. 8 MiB if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_request_bytes: Option<u64>,

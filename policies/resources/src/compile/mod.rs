@@ -8,6 +8,7 @@ mod guard;
 mod limits;
 mod rules;
 mod targets;
+mod usage;
 
 use std::cmp::Reverse;
 
@@ -36,11 +37,16 @@ struct Compiler<'c> {
 pub fn compile(resources: Vec<Resource>, env: Env<'_>, report: &Report) -> Plan {
     let compiler = Compiler { resources: latest(resources, report), report, env };
     let (targets, offers) = compiler.targets();
-    let mut plan = Plan { targets, services: compiler.services(), ..Plan::default() };
-    let prices = compiler.settings().flat_map(|(_, it)| it.prices.clone());
-    plan.prices = prices.collect();
     let timeout = compiler.server().timeout;
-    plan.sidecar_timeout_ms = timeout.and_then(|it| u64::try_from(it.as_millis()).ok());
+    let mut plan = Plan {
+        targets,
+        services: compiler.services(),
+        prices: compiler.settings().flat_map(|(_, it)| it.prices.clone()).collect(),
+        sidecar_timeout_ms: timeout.and_then(|it| u64::try_from(it.as_millis()).ok()),
+        metric_labels: compiler.metric_labels(),
+        access_log: compiler.access_log(),
+        ..Plan::default()
+    };
     compiler.check_options();
     compiler.check_limits();
     for resource in &compiler.resources {

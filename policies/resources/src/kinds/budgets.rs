@@ -56,6 +56,8 @@ fn refused(budgets: Vec<Budget>) -> Vec<(String, String)> {
         sidecar: Some(written::Sidecar { cluster: "s".into(), host: None, timeout_ms: None }),
         prices: BTreeMap::from([("*".into(), free)]),
         max_request_bytes: None,
+        metric_labels: Vec::new(),
+        access_log: None,
         unmatched: written::Unmatched::Refuse,
     };
     let problems = policy::Plugin::check(written::Plugin::Downstream(gateway), &|_| None).err();

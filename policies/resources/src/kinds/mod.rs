@@ -8,6 +8,7 @@ pub mod http_route;
 pub mod jwt;
 pub mod limits;
 pub mod options;
+pub mod parameters;
 pub mod prompt_guard;
 pub mod rate_limit;
 pub mod rbac;
@@ -60,10 +61,12 @@ pub enum Spec {
     RateLimitConfig(rate_limit::RateLimitConfig),
     /// What holds for the whole gateway.
     Settings(settings::Settings),
+    /// How a gateway is deployed.
+    GatewayParameters(parameters::Parameters),
 }
 
 /// Kinds that this version reads.
-const READ: [&str; 8] = [
+const READ: [&str; 9] = [
     "Gateway",
     "HTTPRoute",
     "Upstream",
@@ -72,18 +75,12 @@ const READ: [&str; 8] = [
     "RouteOption",
     "RateLimitConfig",
     "Settings",
+    "GatewayParameters",
 ];
 
 /// Kinds of the same tour and its surroundings that are somebody else's business.
-const NOT_OURS: [&str; 7] = [
-    "ConfigMap",
-    "Deployment",
-    "GatewayParameters",
-    "ListenerOption",
-    "Namespace",
-    "Service",
-    "ServiceAccount",
-];
+const NOT_OURS: [&str; 6] =
+    ["ConfigMap", "Deployment", "ListenerOption", "Namespace", "Service", "ServiceAccount"];
 
 /// Reads a document. Gives nothing where it is not ours, or wrong beyond use; the report says which.
 pub fn read(root: &Node<'_>) -> Option<Resource> {
@@ -110,6 +107,7 @@ pub fn read(root: &Node<'_>) -> Option<Resource> {
             Spec::RateLimitConfig(rate_limit::read(&object.need("spec")?).unwrap_or_default())
         }
         "Settings" => Spec::Settings(settings::read(&object.need("spec")?.object()?)?),
+        "GatewayParameters" => Spec::GatewayParameters(parameters::read(&object)?),
         // `known` gives no other.
         _ => Spec::Upstream(upstream::read(&object.need("spec")?.object()?, &id)?),
     };

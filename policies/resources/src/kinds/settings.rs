@@ -1,10 +1,10 @@
-//! `Settings` (gloo.solo.io/v1): what holds for the whole gateway. Some fields of it are ours to act on, and `prices` is
-//! ours altogether.
+//! `Settings` (gloo.solo.io/v1): what holds for the whole gateway. Some fields of it are ours to act on; `prices` and
+//! `accessLog` are ours altogether.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use policy::written::Price;
+use policy::written::{AccessLog, ClaimPath, Price};
 
 use super::rate_limit::{self, Rules};
 use crate::node::{At, Node, Object, Unknown};
@@ -21,6 +21,8 @@ pub struct Settings {
     pub server: Server,
     /// What models cost, by their names.
     pub prices: BTreeMap<String, Price>,
+    /// What is logged of each request; nothing if absent.
+    pub access_log: Option<AccessLog>,
 }
 
 /// How limits are enforced.
@@ -46,7 +48,14 @@ pub fn read(spec: &Object<'_>) -> Option<Settings> {
     let rules = spec.optional("ratelimit", |it| Some((rules(it)?, it.at())));
     let server = spec.get("ratelimitServer").map_or(Some(Server::default()), |it| server(&it));
     let prices = spec.get("prices").map_or(Some(BTreeMap::new()), |it| prices(&it));
-    Some(Settings { require_rbac: require_rbac?, rules: rules?, server: server?, prices: prices? })
+    let access_log = spec.optional("accessLog", access_log);
+    Some(Settings {
+        require_rbac: require_rbac?,
+        rules: rules?,
+        server: server?,
+        prices: prices?,
+        access_log: access_log?,
+    })
 }
 
 fn rules(node: &Node<'_>) -> Option<Rules> {
@@ -111,4 +120,16 @@ fn dollars(node: &Node<'_>) -> Option<f64> {
         return None;
     }
     Some(dollars)
+}
+
+fn access_log(at: &Node<'_>) -> Option<AccessLog> {
+    let object = at.object()?;
+    let caller = object.get("caller").map_or(Some(None), |it| claim(&it).map(Some))?;
+    object.finish(Unknown::Warn);
+    Some(AccessLog { caller })
+}
+
+/// A claim by its name, or by the names on the way to it.
+fn claim(at: &Node<'_>) -> Option<ClaimPath> {
+    if at.is_list() { at.texts().map(ClaimPath::Nested) } else { at.text().map(ClaimPath::Name) }
 }
