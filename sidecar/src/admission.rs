@@ -136,6 +136,8 @@ fn state(asked: &Asked, count: &Count) -> Option<State> {
         remaining: take.max.saturating_sub(count.used),
         reset_seconds: count.reset.div_ceil(1000),
         exceeded: count.exceeded,
+        // Only what is settled for less than was reserved, or given back, makes a fixed window's count less.
+        spent: !take.counter.sliding && count.open == 0 && count.used >= take.max,
     })
 }
 

@@ -140,6 +140,9 @@ pub struct State {
     pub reset_seconds: u64,
     /// Whether this limit denied the request, or would have if it were enforced.
     pub exceeded: bool,
+    /// Whether all of it is used and not merely reserved, in a fixed window: nothing more comes free before it ends.
+    #[serde(default)]
+    pub spent: bool,
 }
 
 /// What was really used, for up to 1000 reservations. Each counts once, however often it is said.
