@@ -145,7 +145,7 @@ fn cluster(target: &Target, module: &Module) -> Result<Cluster, Failure> {
     let filter = plugin("turnpike-upstream", "cluster", module, &target.upstream(credential), env)?;
     Ok(Cluster {
         name: target.name.clone(),
-        endpoints: vec![Endpoint { host: target.host.clone(), port: target.port }],
+        endpoints: vec![Endpoint::Tcp(target.host.clone(), target.port)],
         tls: target.tls.as_ref().map(protection),
         connect_timeout: CONNECT_TIMEOUT,
         filters: vec![Arc::new(filter)],
@@ -157,7 +157,7 @@ fn service(service: &Service) -> Cluster {
     let endpoints = service.hosts.iter();
     Cluster {
         name: service.name.clone(),
-        endpoints: endpoints.map(|(host, port)| Endpoint { host: host.clone(), port: *port }).collect(),
+        endpoints: endpoints.map(|(host, port)| Endpoint::Tcp(host.clone(), *port)).collect(),
         tls: service.tls.as_ref().map(protection),
         connect_timeout: CONNECT_TIMEOUT,
         filters: Vec::new(),
