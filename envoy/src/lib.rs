@@ -14,7 +14,7 @@ mod yaml;
 
 use std::net::SocketAddr;
 
-use resources::{Key, Plan};
+use resources::{Address, Key, Plan};
 use serde_json::{Value, json};
 
 /// The bootstrap, which Envoy is started with.
@@ -35,6 +35,8 @@ pub struct Settings {
     /// A PEM file of the authorities that are believed where an upstream names none: Envoy does not look for the
     /// system's by itself.
     pub ca_file: String,
+    /// Where the sidecar is, as Envoy will find it. It is asked only where the plan needs it.
+    pub sidecar: Option<Address>,
 }
 
 /// Where most systems, and Envoy's own images, keep their authorities.

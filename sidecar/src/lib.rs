@@ -7,6 +7,7 @@
 mod admission;
 mod bounded;
 mod error;
+pub mod log;
 mod metrics;
 mod service;
 pub mod store;

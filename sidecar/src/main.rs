@@ -7,7 +7,6 @@ use clap::Parser;
 use sidecar::store::Place;
 use sidecar::{Address, Secret, Service, Settings};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// The service beside the gateway: budgets that concurrent requests cannot overspend.
 #[derive(Debug, Parser)]
@@ -40,14 +39,7 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    // Levels by TURNPIKE_LOG=debug, in the words of RUST_LOG.
-    let filter = EnvFilter::try_from_env("TURNPIKE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter)
-        .init();
+    sidecar::log::objects();
     match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

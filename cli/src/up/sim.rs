@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +10,9 @@ use host_sim::config::{Cluster, Config, Endpoint, NoAnswer, PathMatch, Plugin, R
 use host_sim::metrics::StatsTag;
 use host_sim::vm::{Bounds, Module};
 use policy::written;
-use resources::{Key, Plan, Service, Target};
+use resources::{Address, Key, Plan, SIDECAR, Service, Target};
 
+use super::Gateway;
 use crate::Failure;
 use crate::args::{self, Up};
 
@@ -25,6 +25,7 @@ const BOUNDS: Bounds = Bounds { memory: 1 << 30, callback: Duration::from_secs(2
 /// As in the Envoy configuration.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const SIDECAR_CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 const SLACK: u64 = 64 * 1024;
 
 /// A gateway in host-sim.
@@ -38,10 +39,11 @@ pub struct Sim {
 ///
 /// # Errors
 /// A sentence about the module, an address or a cluster.
-pub fn start(args: &Up, plan: &Plan, module: &Path) -> Result<Sim, Failure> {
-    let wasm = fs::read(module).map_err(|error| format!("{}: {error}", module.display()))?;
-    let module = Module::compile(&wasm).map_err(|error| format!("{}: {error}", module.display()))?;
-    let server = host_sim::Server::start(config(args, plan, &module)?)?;
+pub fn start(args: &Up, what: &Gateway<'_>) -> Result<Sim, Failure> {
+    let file = what.module.display();
+    let wasm = fs::read(what.module).map_err(|error| format!("{file}: {error}"))?;
+    let module = Module::compile(&wasm).map_err(|error| format!("{file}: {error}"))?;
+    let server = host_sim::Server::start(config(args, what, &module)?)?;
     let admin = server.admin().unwrap_or(args.admin);
     Ok(Sim { server, admin })
 }
@@ -53,9 +55,10 @@ impl Sim {
     }
 }
 
-fn config(args: &Up, plan: &Plan, module: &Module) -> Result<Config, Failure> {
+fn config(args: &Up, what: &Gateway<'_>, module: &Module) -> Result<Config, Failure> {
+    let plan = what.plan;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let services = plan.services.iter().map(|it| Ok(service(it)));
+    let services = plan.services.iter().map(service).chain(what.sidecar.map(sidecar)).map(Ok);
     let clusters = plan.targets.iter().map(|target| cluster(target, module)).chain(services);
     Ok(Config {
         listen: args.listen,
@@ -160,6 +163,21 @@ fn service(service: &Service) -> Cluster {
         endpoints: endpoints.map(|(host, port)| Endpoint::Tcp(host.clone(), *port)).collect(),
         tls: service.tls.as_ref().map(protection),
         connect_timeout: CONNECT_TIMEOUT,
+        filters: Vec::new(),
+    }
+}
+
+/// The sidecar. A request waits for it, so one that is not there is noticed soon.
+fn sidecar(address: &Address) -> Cluster {
+    let endpoint = match address {
+        Address::Host(host, port) => Endpoint::Tcp(host.clone(), *port),
+        Address::Unix(path) => Endpoint::Unix(path.clone()),
+    };
+    Cluster {
+        name: SIDECAR.into(),
+        endpoints: vec![endpoint],
+        tls: None,
+        connect_timeout: SIDECAR_CONNECT_TIMEOUT,
         filters: Vec::new(),
     }
 }
