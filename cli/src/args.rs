@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use resources::Address;
 
 /// An AI gateway that lives inside the proxy you already run.
 #[derive(Debug, Parser)]
@@ -154,6 +155,12 @@ pub struct Up {
     /// Send requests for providers whose key is missing to a bundled mock provider
     #[arg(long)]
     pub mock: bool,
+    /// The sidecar that counts budgets, if one runs already; else one is part of this program where policies need it
+    #[arg(long, value_name = "HOST:PORT|unix:PATH")]
+    pub sidecar: Option<Address>,
+    /// Where counters of budgets are, if not in this program's memory: a URL as `turnpike-sidecar` takes it. Or REDIS_URL
+    #[arg(long, value_name = "URL", conflicts_with = "sidecar")]
+    pub redis: Option<String>,
     /// How many threads serve; by default as many as there are processors
     #[arg(long, value_name = "N")]
     pub workers: Option<usize>,
@@ -224,6 +231,9 @@ pub struct RenderEnvoy {
     /// The file that the policies' access log goes to, as Envoy will find it; `-` is its standard output
     #[arg(long, value_name = "PATH|-", default_value = "-")]
     pub access_log: String,
+    /// Where the sidecar is that counts budgets, as Envoy will find it
+    #[arg(long, value_name = "HOST:PORT|unix:PATH", default_value = "127.0.0.1:8081")]
+    pub sidecar: Address,
     /// Write the files with the providers' keys too, for your eyes only
     #[arg(long)]
     pub keys: bool,

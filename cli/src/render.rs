@@ -22,6 +22,7 @@ pub fn envoy(args: &RenderEnvoy) -> Result<(), Failure> {
         max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
         ca_file: args.ca_file.clone(),
         access_log: args.access_log.clone(),
+        sidecar: Some(args.sidecar.clone()),
     };
     let files = render(&plan, &settings);
     write(&args.output, &files)?;
@@ -30,6 +31,12 @@ pub fn envoy(args: &RenderEnvoy) -> Result<(), Failure> {
         write_keys(&args.output, &render_keys(&plan))?;
     } else {
         terminal::tell(&format!("without keys: --keys writes them to {folder}/keys, for your eyes only"));
+    }
+    if plan.needs_sidecar() {
+        terminal::tell(&format!(
+            "budgets are counted by turnpike-sidecar, which has to listen on {}",
+            args.sidecar
+        ));
     }
     let (envoy, module) = (envoy_config::BOOTSTRAP, args.output.join(MODULE));
     if !module.exists() {

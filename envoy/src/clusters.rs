@@ -1,9 +1,9 @@
-//! The clusters: one for each target, with what makes a request fit for it in its own filter chain, and one for each
-//! service that the gateway itself asks.
+//! The clusters: one for each target, with what makes a request fit for it in its own filter chain, one for each service
+//! that the gateway itself asks, and the sidecar's.
 
 use std::net::IpAddr;
 
-use resources::{Key, Plan, Service, Target, Tls};
+use resources::{Address, Key, Plan, SIDECAR, Service, Target, Tls};
 use serde_json::{Value, json};
 
 use crate::listener::buffer_limit;
@@ -12,19 +12,53 @@ use crate::{Settings, endpoint, filter};
 /// The clusters of a plan.
 pub fn clusters(plan: &Plan, settings: &Settings) -> Vec<Value> {
     let targets = plan.targets.iter().map(|target| cluster(target, settings));
-    targets.chain(plan.services.iter().map(|it| service(it, settings))).collect()
+    let sidecar = settings.sidecar.as_ref().filter(|_| plan.needs_sidecar());
+    let sidecar = sidecar.map(|address| sidecar_at(address, settings));
+    targets.chain(plan.services.iter().map(|it| service(it, settings))).chain(sidecar).collect()
+}
+
+/// The sidecar. A request waits for it, so one that is not there is noticed soon.
+fn sidecar_at(address: &Address, settings: &Settings) -> Value {
+    let (kind, address) = match address {
+        Address::Unix(path) => ("STATIC", json!({ "pipe": { "path": path } })),
+        Address::Host(host, port) => (discovery(&[host]), endpoint(host, *port)),
+    };
+    json!({
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": SIDECAR,
+        "type": kind,
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": "0.25s",
+        "per_connection_buffer_limit_bytes": buffer_limit(settings),
+        "circuit_breakers": {
+            "thresholds": [{
+                // Fewer than the sidecar serves at once: a connection beyond those waits for another to end, and these are
+                // kept. A request beyond them waits here, and goes when one is free.
+                "max_connections": 256, "max_pending_requests": 4096, "max_requests": 4096,
+            }],
+        },
+        "load_assignment": {
+            "cluster_name": SIDECAR,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
+        },
+    })
+}
+
+/// How the addresses of hosts are found.
+fn discovery(hosts: &[&str]) -> &'static str {
+    if hosts.iter().all(|host| host.parse::<IpAddr>().is_ok()) { "STATIC" } else { "STRICT_DNS" }
 }
 
 /// A server that the gateway itself asks. Nothing is written into what it is asked.
 fn service(service: &Service, settings: &Settings) -> Value {
-    let is_address = |(host, _): &(String, u16)| host.parse::<IpAddr>().is_ok();
+    let hosts: Vec<&str> = service.hosts.iter().map(|(host, _)| host.as_str()).collect();
     let endpoints = service.hosts.iter();
     let endpoints = endpoints.map(|(host, port)| json!({ "endpoint": { "address": endpoint(host, *port) } }));
     let mut cluster = json!({
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": service.name,
         "alt_stat_name": stat_name(&service.name),
-        "type": if service.hosts.iter().all(is_address) { "STATIC" } else { "STRICT_DNS" },
+        "type": discovery(&hosts),
         "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": "5s",
         "load_assignment": {
@@ -56,12 +90,11 @@ pub fn key_file(target: &Target) -> String {
 }
 
 fn cluster(target: &Target, settings: &Settings) -> Value {
-    let is_address = target.host.parse::<IpAddr>().is_ok();
     let mut cluster = json!({
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": target.name,
         "alt_stat_name": stat_name(&target.name),
-        "type": if is_address { "STATIC" } else { "STRICT_DNS" },
+        "type": discovery(&[&target.host]),
         "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": "5s",
         "per_connection_buffer_limit_bytes": buffer_limit(settings),

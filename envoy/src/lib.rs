@@ -14,7 +14,7 @@ mod yaml;
 
 use std::net::SocketAddr;
 
-use resources::{Key, Plan};
+use resources::{Address, Key, Plan};
 use serde_json::{Value, json};
 
 /// The bootstrap, which Envoy is started with.
@@ -37,6 +37,8 @@ pub struct Settings {
     pub ca_file: String,
     /// Where the access log goes, if the plan asks for one: a file, or `-` for Envoy's standard output.
     pub access_log: String,
+    /// Where the sidecar is, as Envoy will find it. It is asked only where the plan needs it.
+    pub sidecar: Option<Address>,
 }
 
 /// The property in which the module leaves a request's line of the access log.

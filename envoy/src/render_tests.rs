@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use resources::{Plan, Source, load, read_files};
+use policy::written;
+use resources::{Plan, Route, Source, load, read_files};
 
 use super::{File, Settings, render, render_keys};
 
@@ -11,6 +12,7 @@ fn settings() -> Settings {
         max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
         ca_file: super::SYSTEM_CA_FILE.into(),
         access_log: "-".into(),
+        sidecar: Some("127.0.0.1:8081".parse().unwrap()),
     }
 }
 
@@ -21,6 +23,40 @@ fn plan(sources: &[Source]) -> Plan {
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// A plan with nothing but a budget, which needs the sidecar.
+fn budgets() -> Plan {
+    let budget = written::Budget {
+        name: "requests".into(),
+        counts: written::Counts::Requests,
+        max: 100.0,
+        per: written::Period::Unit(written::Unit::Hour),
+        window: written::Window::default(),
+        key: Vec::new(),
+        mode: written::BudgetMode::default(),
+        on_unavailable: written::OnUnavailable::default(),
+        headers: false,
+        estimate: None,
+        max_from: None,
+        group: None,
+        weight: 0,
+        always: false,
+    };
+    let route = Route {
+        name: "ai/openai".into(),
+        matches: Vec::new(),
+        rewrite: None,
+        backends: Vec::new(),
+        failover: None,
+        timeout: None,
+        jwt: Vec::new(),
+        rbac: None,
+        budgets: vec![budget],
+        enrich: None,
+        guard: None,
+    };
+    Plan { routes: vec![route], ..Plan::default() }
 }
 
 /// Compares files with those of a folder, or writes them there if `UPDATE_EXPECT` is set.
@@ -48,6 +84,31 @@ fn the_tour_s_configuration_is_the_one_in_this_folder() {
 fn a_configuration_with_everything_is_the_one_in_this_folder() {
     let sources = read_files(&[folder("golden/everything.yaml")]).unwrap();
     compare(&folder("golden/everything"), &render(&plan(&sources), &settings()));
+}
+
+#[test]
+fn a_plan_that_counts_has_the_sidecar_among_its_clusters() {
+    let files = render(&budgets(), &settings());
+    let shown: Vec<File> = files
+        .into_iter()
+        .filter(|file| ["clusters.yaml", "filter.yaml"].contains(&file.name.as_str()))
+        .collect();
+    compare(&folder("golden/sidecar"), &shown);
+}
+
+#[test]
+fn a_sidecar_may_have_a_name_or_a_socket_in_the_file_system() {
+    let clusters = |address: &str| {
+        let settings = Settings { sidecar: Some(address.parse().unwrap()), ..settings() };
+        let files = render(&budgets(), &settings);
+        files.into_iter().find(|file| file.name == "clusters.yaml").unwrap().text
+    };
+    let named = clusters("sidecar.svc:8081");
+    assert!(named.contains("type: STRICT_DNS") && named.contains("address: sidecar.svc\n"), "{named}");
+    let socket = clusters("unix:/run/sidecar.sock");
+    let lines: Vec<&str> = socket.lines().map(str::trim).collect();
+    assert!(lines.windows(2).any(|two| two == ["pipe:", "path: \"/run/sidecar.sock\""]), "{socket}");
+    assert!(lines.contains(&"type: STATIC"), "{socket}");
 }
 
 #[test]

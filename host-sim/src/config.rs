@@ -1,5 +1,6 @@
 //! What a host runs: listeners, routes, clusters and the plugins in their filter chains.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -148,11 +149,12 @@ pub struct Cluster {
 }
 
 /// A server.
-pub struct Endpoint {
-    /// A name or an address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// A name or an address, and a port.
+    Tcp(String, u16),
+    /// A socket in the file system.
+    Unix(PathBuf),
 }
 
 /// How a connection to an upstream is protected.
@@ -237,12 +239,20 @@ impl Retry {
 
 impl Cluster {
     fn dump(&self) -> Value {
-        let endpoints: Vec<String> =
-            self.endpoints.iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
+        let endpoints: Vec<String> = self.endpoints.iter().map(Endpoint::to_string).collect();
         json!({
             "name": self.name, "endpoints": endpoints,
             "tls": self.tls.as_ref().map(|tls| json!({ "name": tls.name, "ca_file": tls.ca_file })),
             "filters": self.filters.iter().map(|it| it.dump()).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
     }
 }

@@ -14,16 +14,17 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::config::{Cluster, Tls};
+use crate::config::{Cluster, Endpoint, Tls};
 
 /// Connects to the servers of one cluster in turn, whatever host a request names.
 #[derive(Clone)]
 pub struct Connector {
-    endpoints: Arc<[(String, u16)]>,
+    endpoints: Arc<[Endpoint]>,
     next: Arc<AtomicUsize>,
     timeout: Duration,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -31,11 +32,19 @@ pub struct Connector {
 
 /// A connection, protected or not.
 pub enum Io {
-    /// Plain TCP.
-    Plain(TokioIo<TcpStream>),
+    /// As it is.
+    Plain(TokioIo<Socket>),
     /// TLS.
-    Tls(Box<TokioIo<TlsStream<TcpStream>>>),
+    Tls(Box<TokioIo<TlsStream<Socket>>>),
 }
+
+/// What bytes go through: TCP, or a socket in the file system.
+pub type Socket = Box<dyn Stream>;
+
+/// A stream of bytes in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Connector {
     /// A connector for a cluster.
@@ -43,10 +52,9 @@ impl Connector {
     /// # Errors
     /// A sentence about its TLS settings.
     pub fn new(cluster: &Cluster) -> Result<Connector, String> {
-        let endpoints = cluster.endpoints.iter().map(|it| (it.host.clone(), it.port));
         let tls = cluster.tls.as_ref().map(client).transpose();
         Ok(Connector {
-            endpoints: endpoints.collect(),
+            endpoints: cluster.endpoints.iter().cloned().collect(),
             next: Arc::default(),
             timeout: cluster.connect_timeout,
             tls: tls.map_err(|error| format!("cluster {}: {error}", cluster.name))?,
@@ -60,14 +68,20 @@ impl Connector {
 
     async fn connect(self) -> io::Result<Io> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.endpoints.len().max(1);
-        let Some((host, port)) = self.endpoints.get(turn) else {
+        let Some(endpoint) = self.endpoints.get(turn) else {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the cluster has no endpoints"));
         };
-        let stream = TcpStream::connect((host.as_str(), *port)).await?;
-        stream.set_nodelay(true)?;
+        let socket: Socket = match endpoint {
+            Endpoint::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+            Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        };
         match self.tls {
-            None => Ok(Io::Plain(TokioIo::new(stream))),
-            Some((tls, name)) => Ok(Io::Tls(Box::new(TokioIo::new(tls.connect(name, stream).await?)))),
+            None => Ok(Io::Plain(TokioIo::new(socket))),
+            Some((tls, name)) => Ok(Io::Tls(Box::new(TokioIo::new(tls.connect(name, socket).await?)))),
         }
     }
 }
@@ -160,5 +174,45 @@ impl Write for Io {
             Io::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Io::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    use super::{Connector, Io};
+    use crate::config::{Cluster, Endpoint};
+
+    fn connector(sockets: &[&Path]) -> Connector {
+        let cluster = Cluster {
+            name: "unix".into(),
+            endpoints: sockets.iter().map(|path| Endpoint::Unix(path.into())).collect(),
+            tls: None,
+            connect_timeout: Duration::from_secs(1),
+            filters: Vec::new(),
+        };
+        Connector::new(&cluster).unwrap()
+    }
+
+    #[tokio::test]
+    async fn sockets_in_the_file_system_are_servers_like_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, gone) = (folder.path().join("here"), folder.path().join("gone"));
+        let listener = UnixListener::bind(&here).unwrap();
+        let connector = connector(&[&here, &gone]);
+        let Io::Plain(io) = connector.clone().connect().await.unwrap() else { panic!("nothing protects it") };
+        let (mut client, (mut server, _)) = (TokioIo::into_inner(io), listener.accept().await.unwrap());
+        client.write_all(b"hello").await.unwrap();
+        let mut heard = [0; 5];
+        server.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+        assert!(connector.clone().connect().await.is_err(), "the next in turn does not listen");
+        assert!(connector.connect().await.is_ok());
     }
 }

@@ -120,3 +120,22 @@ fn the_greatest_numbers_do_not_overflow() {
     ask["limits"][0] = limit("a", MOST, [MOST, MOST, MOST]);
     assert!(problem(&ask).ends_with("got 18446744073709551615"));
 }
+
+fn count(used: u64, open: u64) -> Count {
+    Count { of: 0, used, open, reset: 1000, exceeded: false }
+}
+
+fn spent(asked: &Asked, count: Count) -> bool {
+    state(asked, &count).unwrap().spent
+}
+
+#[test]
+fn spent_is_what_nothing_comes_back_to_before_the_window_ends() {
+    let mut ask = ask();
+    let fixed = read(&ask).unwrap();
+    assert!(spent(&fixed, count(70, 0)) && spent(&fixed, count(99, 0)));
+    assert!(!spent(&fixed, count(69, 0)), "there is some left");
+    assert!(!spent(&fixed, count(70, 1)), "a reservation may be settled for less");
+    ask["limits"][0]["window"] = json!("sliding");
+    assert!(!spent(&read(&ask).unwrap(), count(99, 0)), "what was used before becomes less by itself");
+}

@@ -5,7 +5,9 @@
 //! the three over HTTP. Between a reservation and its settlement the sidecar holds nothing.
 
 mod admission;
+mod bounded;
 mod error;
+pub mod log;
 mod metrics;
 mod service;
 pub mod store;
@@ -20,6 +22,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::serve::ListenerExt;
+use bounded::Bounded;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 pub use service::{Service, Settings};
@@ -59,6 +62,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), String> {
     let cannot = |error: std::io::Error| format!("cannot listen on {address:?}: {error}");
+    let most = service.connections();
     let router = service::router(Arc::new(service));
     match address {
         Address::Tcp(socket) => {
@@ -67,11 +71,12 @@ pub async fn serve(
             // Without it, an answer over HTTP/2 waits 40 ms for its last piece.
             let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
             ready(&Address::Tcp(bound));
-            axum::serve(listener, router).with_graceful_shutdown(stop).await
+            axum::serve(Bounded::new(listener, most), router).with_graceful_shutdown(stop).await
         }
         Address::Unix(path) => {
             let listener = bind(path).await.map_err(cannot)?;
             ready(address);
+            let listener = Bounded::new(listener, most);
             let served = axum::serve(listener, router).with_graceful_shutdown(stop).await;
             let _ = std::fs::remove_file(path);
             served

@@ -1,13 +1,12 @@
 //! `turnpike-sidecar`: the service beside the gateway, by hand.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use sidecar::store::Place;
 use sidecar::{Address, Secret, Service, Settings};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// The service beside the gateway: budgets that concurrent requests cannot overspend.
 #[derive(Debug, Parser)]
@@ -18,7 +17,7 @@ struct Args {
     listen: Address,
     /// Where counters are: redis://, rediss://, redis+cluster://a,b or redis+sentinel://a,b/name; without it in memory
     #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env_values = true)]
-    redis: Option<Place>,
+    redis: Option<String>,
     /// What every key in Redis begins with, in braces: gateways with another prefix have other counters
     #[arg(long, value_name = "NAME", default_value = "turnpike", value_parser = prefix)]
     prefix: String,
@@ -32,19 +31,15 @@ struct Args {
     /// How many counters and reservations are held in memory
     #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
     memory_keys: usize,
+    /// How many connections are served at once; further ones wait until another ends
+    #[arg(long, value_name = "COUNT", default_value = "1024", value_parser = connections)]
+    connections: usize,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    // Levels by TURNPIKE_LOG=debug, in the words of RUST_LOG.
-    let filter = EnvFilter::try_from_env("TURNPIKE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter)
-        .init();
+    sidecar::log::objects();
     match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -55,18 +50,20 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), String> {
-    let secret = secret(args.secret_file.as_deref())?;
-    if let (None, Some(place)) = (&secret, &args.redis) {
+    let secret = Secret::read(args.secret_file.as_deref())?;
+    let redis = redis(args.redis.as_deref())?;
+    if let (None, Some(place)) = (&secret, &redis) {
         tracing::info!(
             "reservations are signed with what is made of the URL of {place}: sidecars that write it otherwise do not know them"
         );
     }
     let service = Service::new(Settings {
-        redis: args.redis,
+        redis,
         prefix: args.prefix,
         lease_seconds: args.lease,
         secret,
         most_keys: args.memory_keys,
+        connections: args.connections,
     })?;
     let counters = service.counters();
     let ready = |address: &Address| {
@@ -79,23 +76,13 @@ async fn run(args: Args) -> Result<(), String> {
     sidecar::serve(&args.listen, service, ready, stop_asked()).await
 }
 
-/// From the file, or else from the environment.
-fn secret(file: Option<&Path>) -> Result<Option<Secret>, String> {
-    let (from, secret) = match file {
-        Some(file) => {
-            let from = file.display().to_string();
-            let bytes = std::fs::read(file).map_err(|error| format!("{from}: {error}"))?;
-            (from, bytes)
-        }
-        None => match std::env::var("TURNPIKE_SECRET") {
-            Ok(text) => ("TURNPIKE_SECRET".into(), text.into_bytes()),
-            Err(_) => return Ok(None),
-        },
-    };
-    match secret.trim_ascii() {
-        short if short.len() < 16 => Err(format!("{from}: a secret has at least 16 bytes")),
-        secret => Ok(Some(Secret::of(secret))),
-    }
+/// Read here and not by the parser of the command line, which repeats what it cannot read, password and all.
+fn redis(url: Option<&str>) -> Result<Option<Place>, String> {
+    url.map(|url| url.parse().map_err(|why| format!("--redis or REDIS_URL: {why}"))).transpose()
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number from 1".into())
 }
 
 fn prefix(text: &str) -> Result<String, String> {

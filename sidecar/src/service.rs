@@ -42,12 +42,20 @@ pub struct Settings {
     pub secret: Option<Secret>,
     /// How many counters and reservations are held in memory.
     pub most_keys: usize,
+    /// How many connections are served at once. Further ones wait until another ends.
+    pub connections: usize,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        let prefix = "turnpike".into();
-        Settings { redis: None, prefix, lease_seconds: 600, secret: None, most_keys: 1_000_000 }
+        Settings {
+            redis: None,
+            prefix: "turnpike".into(),
+            lease_seconds: 600,
+            secret: None,
+            most_keys: 1_000_000,
+            connections: 1024,
+        }
     }
 }
 
@@ -59,6 +67,7 @@ pub struct Service {
     secret: Secret,
     times: Times,
     metrics: Metrics,
+    connections: usize,
 }
 
 impl Service {
@@ -67,7 +76,8 @@ impl Service {
     /// # Errors
     /// The system has no randomness.
     pub fn new(settings: Settings) -> Result<Service, String> {
-        let Settings { redis: place, prefix, lease_seconds, secret, most_keys } = settings;
+        let Settings { redis: place, prefix, lease_seconds, secret, most_keys, connections } = settings;
+        let times = Times::of_lease(lease_seconds);
         let secret = match (secret, &place) {
             (Some(secret), _) => secret,
             // Who knows it, password and all, can change the counters without any ticket.
@@ -78,7 +88,7 @@ impl Service {
             Some(place) => Store::Redis(Box::new(Redis::new(place.clone(), &prefix))),
             None => Store::Memory(Memory::new(Arc::new(now), most_keys)),
         };
-        Ok(Service { store, place, secret, times: Times::of_lease(lease_seconds), metrics: Metrics::new() })
+        Ok(Service { store, place, secret, times, metrics: Metrics::new(), connections })
     }
 
     /// Where the counters are, as the end of a sentence.
@@ -87,6 +97,18 @@ impl Service {
             Some(place) => format!("in {place}"),
             None => "in this process's memory: they are not shared and end with it".into(),
         }
+    }
+
+    /// Whether the counters can be asked now.
+    ///
+    /// # Errors
+    /// A sentence that says why not.
+    pub async fn ready(&self) -> Result<(), String> {
+        self.store.ready().await.map_err(|failed| failed.to_string())
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections
     }
 
     async fn admit(&self, body: Bytes) -> Result<sidecar_api::Admitted, Error> {

@@ -1,6 +1,8 @@
 //! A reservation as the gateway keeps it: everything that settling needs, signed. So no sidecar remembers a reservation, any of
 //! them with the same secret can settle it, and nobody else can make one up.
 
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::digest::Key;
@@ -35,6 +37,28 @@ impl Secret {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|error| format!("no randomness: {error}"))?;
         Ok(Secret::of(&bytes))
+    }
+
+    /// From a file, or else from the variable TURNPIKE_SECRET; none without either.
+    ///
+    /// # Errors
+    /// It cannot be read, or is too short.
+    pub fn read(file: Option<&Path>) -> Result<Option<Secret>, String> {
+        let (from, secret) = match file {
+            Some(file) => {
+                let from = file.display().to_string();
+                let bytes = std::fs::read(file).map_err(|error| format!("{from}: {error}"))?;
+                (from, bytes)
+            }
+            None => match std::env::var("TURNPIKE_SECRET") {
+                Ok(text) => ("TURNPIKE_SECRET".into(), text.into_bytes()),
+                Err(_) => return Ok(None),
+            },
+        };
+        match secret.trim_ascii() {
+            short if short.len() < 16 => Err(format!("{from}: a secret has at least 16 bytes")),
+            secret => Ok(Some(Secret::of(secret))),
+        }
     }
 
     fn mac(&self, payload: &[u8]) -> Hmac<Sha256> {

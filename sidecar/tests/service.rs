@@ -4,9 +4,10 @@
 mod support;
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Sidecar, lasting};
+use support::{Sidecar, answers, lasting};
 
 fn ask() -> Value {
     json!({
@@ -37,8 +38,8 @@ fn a_request_is_admitted_and_settled() {
     }
     answer.as_object_mut().unwrap().remove("reservation").unwrap();
     let expected = json!({"allowed": true, "inputTokens": 13, "limits": [
-        {"name": "team-tokens", "max": 70, "remaining": 0, "exceeded": false},
-        {"name": "requests", "max": 5, "remaining": 4, "exceeded": false},
+        {"name": "team-tokens", "max": 70, "remaining": 0, "exceeded": false, "spent": false},
+        {"name": "requests", "max": 5, "remaining": 4, "exceeded": false, "spent": false},
     ]});
     assert_eq!(answer, expected);
 
@@ -162,6 +163,37 @@ fn a_socket_in_the_file_system_will_do_and_logs_name_the_trace_and_no_prompt() {
     for secret in ["Hello", "team-a", "alice", &answer.reservation(), "client's"] {
         assert!(!log.contains(secret), "{secret}");
     }
+}
+
+#[test]
+fn what_is_used_up_is_told_apart_from_what_is_reserved() {
+    let sidecar = Sidecar::start(&[]);
+    let spent =
+        |request: &str| sidecar.admit(request, lasting("k", 10, 10)).json()["limits"][0]["spent"].clone();
+    let reservation = sidecar.admit("first", lasting("k", 10, 10)).reservation();
+    assert_eq!(spent("second"), false);
+    sidecar.settle(&reservation, 10);
+    assert_eq!(spent("third"), true);
+}
+
+#[test]
+fn more_connections_than_are_served_at_once_wait_for_one_to_end() {
+    let sidecar = Sidecar::start(&["--connections", "2"]);
+    let patience = Duration::from_secs(10);
+    let held = [sidecar.asking(), sidecar.asking()];
+    assert!(held.iter().all(|stream| answers(stream, patience)));
+    let third = sidecar.asking();
+    assert!(!answers(&third, Duration::from_millis(200)), "it is served beside two others");
+    drop(held);
+    assert!(answers(&third, patience), "it is not served after them");
+}
+
+#[test]
+fn a_url_that_cannot_be_read_is_refused_and_not_repeated() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_turnpike-sidecar"));
+    let output = command.env("REDIS_URL", "http://u:s3cret@h").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.contains("REDIS_URL") && !said.contains("s3cret"), "{said}");
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn config(guest: &Guest, servers: &Servers, access_log: &Path) -> Config {
     let upstream_filter = plugin("guest", "", "upstream", guest);
     let cluster = |name: &str, servers: Vec<SocketAddr>, filters| Cluster {
         name: name.into(),
-        endpoints: servers.iter().map(|it| Endpoint { host: it.ip().to_string(), port: it.port() }).collect(),
+        endpoints: servers.iter().map(|it| Endpoint::Tcp(it.ip().to_string(), it.port())).collect(),
         tls: None,
         connect_timeout: Duration::from_secs(1),
         filters,

@@ -57,13 +57,13 @@ impl Destination {
     ///
     /// # Errors
     /// A sentence about the file.
-    pub fn sink(self) -> Result<Option<LineSink>, Failure> {
+    pub fn sink(&self) -> Result<Option<LineSink>, Failure> {
         let file = match self {
             Destination::Nowhere => return Ok(None),
             Destination::StandardOutput => {
                 return Ok(Some(Box::new(|line| terminal::tell(&String::from_utf8_lossy(line)))));
             }
-            Destination::File(path) => open(&path)?,
+            Destination::File(path) => open(path)?,
         };
         Ok(Some(Box::new(move |line| {
             // In one piece, so that lines of several threads do not mix. There is nobody to tell that a disk is full.

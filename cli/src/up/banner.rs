@@ -3,17 +3,19 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use mock_provider::Mock;
 use policy::written::Carrier;
 use policy::{PathMatch, Provider};
 use resources::{Plan, Route, Target};
 
-use super::Serving;
+use super::{Beside, Serving};
 
 /// At most so many routes are listed: the rest is in the policies.
 const MAX_ROUTES: usize = 4;
 
 /// The lines to print.
-pub fn banner(plan: &Plan, host: &Serving, mock: Option<SocketAddr>) -> String {
+pub fn banner(plan: &Plan, host: &Serving, beside: &Beside) -> String {
+    let mock = beside.mock.as_ref().map(Mock::address);
     let (address, admin, kind) = (host.address(), host.admin(), host.name());
     // Writing to a String cannot fail.
     let mut out = format!("listening on http://{address} (in {kind})\n");
@@ -31,6 +33,9 @@ pub fn banner(plan: &Plan, host: &Serving, mock: Option<SocketAddr>) -> String {
         if i == 0 {
             let _ = writeln!(out, "{}", curl(plan, address, (route, target), true));
         }
+    }
+    if let Some(sidecar) = &beside.sidecar {
+        let _ = writeln!(out, "budgets: counters are {}", sidecar.counters);
     }
     let _ = writeln!(out, "metrics: http://{admin}/stats/prometheus");
     out.push_str("stop: Ctrl-C");

@@ -11,10 +11,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use envoy_config::{BOOTSTRAP, MODULE, Settings, render, render_keys};
-use resources::Plan;
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use tempfile::TempDir;
 
+use super::Gateway;
 use super::access_log::Destination;
 use crate::args::{LogLevel, Up};
 use crate::{Failure, inputs, render as files};
@@ -43,13 +43,8 @@ pub struct Envoy {
 ///
 /// # Errors
 /// A sentence about what is in the way; Envoy's own words are on stderr.
-pub async fn start(
-    args: &Up,
-    plan: &Plan,
-    module: &Path,
-    envoy: &Path,
-    log: &Destination,
-) -> Result<Envoy, Failure> {
+pub async fn start(args: &Up, what: &Gateway<'_>, envoy: &Path) -> Result<Envoy, Failure> {
+    let Gateway { plan, module, sidecar, log } = what;
     super::running::refuse_second(args.admin).map_err(|error| format!("admin interface: {error}"))?;
     let only_mine = Permissions::from_mode(0o700);
     let folder = tempfile::Builder::new().prefix("turnpike-envoy-").permissions(only_mine).tempdir();
@@ -60,6 +55,7 @@ pub async fn start(
         max_request_bytes: policy::DEFAULT_MAX_REQUEST_BYTES,
         ca_file: inputs::ca_file(),
         access_log: log.name(),
+        sidecar: sidecar.cloned(),
     };
     files::write(folder.path(), &render(plan, &settings))?;
     files::write_keys(folder.path(), &render_keys(plan))?;

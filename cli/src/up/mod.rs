@@ -4,17 +4,47 @@ mod access_log;
 mod banner;
 mod envoy;
 mod running;
+mod sidecar;
 mod sim;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
+use self::access_log::Destination;
+use self::sidecar::Sidecar;
 use mock_provider::{Mock, Script};
 use policy::Secret;
-use resources::{Key, Plan, Severity};
+use resources::{Address, Key, Plan, Severity};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Host, Up};
 use crate::{Failure, inputs, terminal};
+
+/// What a host is started with.
+pub struct Gateway<'a> {
+    plan: &'a Plan,
+    module: &'a Path,
+    /// Where the sidecar is, if the plan needs one.
+    sidecar: Option<&'a Address>,
+    /// Where the access log goes.
+    log: &'a Destination,
+}
+
+/// What runs beside the host, and longer.
+pub struct Beside {
+    mock: Option<Mock>,
+    sidecar: Option<Sidecar>,
+}
+
+impl Beside {
+    /// Waits until something of it stops by itself, which it should not, and says what did.
+    async fn died(&mut self) -> Failure {
+        match &mut self.sidecar {
+            Some(sidecar) => sidecar.died().await,
+            None => std::future::pending().await,
+        }
+    }
+}
 
 /// A host that is serving. Dropping it stops it.
 pub enum Serving {
@@ -64,19 +94,22 @@ impl Serving {
 /// It cannot be started, or its host has died.
 pub fn up(args: &Up) -> Result<(), Failure> {
     let mut plan = inputs::plan(&args.policies)?;
-    let log = access_log::Destination::of(args, &plan)?;
+    let log = Destination::of(args, &plan)?;
     let mock = stand_in(&mut plan, args.mock)?;
     let module = inputs::module(args.module.as_deref())?;
     running::refuse_second(args.listen)?;
+    let mut beside = Beside { mock, sidecar: sidecar::start(args, &plan)? };
     block_on(async {
         // From here on, a signal is a request to stop and clean up, also while the host is still starting.
         let mut stop = Stop::listen()?;
+        let sidecar = beside.sidecar.as_ref().map(|it| &it.address);
+        let what = Gateway { plan: &plan, module: &module, sidecar, log: &log };
         let started = async {
             match args.host {
-                Host::Sim => sim::start(args, &plan, &module, log).map(Serving::Sim),
+                Host::Sim => sim::start(args, &what).map(Serving::Sim),
                 Host::Envoy => {
                     let envoy = inputs::envoy(args.envoy.as_deref())?;
-                    envoy::start(args, &plan, &module, &envoy, &log).await.map(Serving::Envoy)
+                    envoy::start(args, &what, &envoy).await.map(Serving::Envoy)
                 }
             }
         };
@@ -85,10 +118,11 @@ pub fn up(args: &Up) -> Result<(), Failure> {
             () = stop.asked() => return Ok(()),
         };
         let _record = running::record(host.address(), args.host);
-        terminal::tell(&banner::banner(&plan, &host, mock.as_ref().map(Mock::address)));
+        terminal::tell(&banner::banner(&plan, &host, &beside));
         tokio::select! {
             () = stop.asked() => Ok(()),
             why = host.died() => Err(why),
+            why = beside.died() => Err(why),
         }
     })?
 }

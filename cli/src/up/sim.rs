@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +13,9 @@ use host_sim::config::{
 use host_sim::metrics::StatsTag;
 use host_sim::vm::{Bounds, Module};
 use policy::written;
-use resources::{Key, Plan, Service, Target};
+use resources::{Address, Key, Plan, SIDECAR, Service, Target};
 
-use super::access_log::Destination;
+use super::Gateway;
 use crate::Failure;
 use crate::args::{self, Up};
 
@@ -29,6 +28,7 @@ const BOUNDS: Bounds = Bounds { memory: 1 << 30, callback: Duration::from_secs(2
 /// As in the Envoy configuration.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const SIDECAR_CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
 const SLACK: u64 = 64 * 1024;
 
 /// A gateway in host-sim.
@@ -42,10 +42,11 @@ pub struct Sim {
 ///
 /// # Errors
 /// A sentence about the module, an address or a cluster.
-pub fn start(args: &Up, plan: &Plan, module: &Path, log: Destination) -> Result<Sim, Failure> {
-    let wasm = fs::read(module).map_err(|error| format!("{}: {error}", module.display()))?;
-    let module = Module::compile(&wasm).map_err(|error| format!("{}: {error}", module.display()))?;
-    let server = host_sim::Server::start(config(args, plan, &module, log)?)?;
+pub fn start(args: &Up, what: &Gateway<'_>) -> Result<Sim, Failure> {
+    let file = what.module.display();
+    let wasm = fs::read(what.module).map_err(|error| format!("{file}: {error}"))?;
+    let module = Module::compile(&wasm).map_err(|error| format!("{file}: {error}"))?;
+    let server = host_sim::Server::start(config(args, what, &module)?)?;
     let admin = server.admin().unwrap_or(args.admin);
     Ok(Sim { server, admin })
 }
@@ -57,9 +58,10 @@ impl Sim {
     }
 }
 
-fn config(args: &Up, plan: &Plan, module: &Module, log: Destination) -> Result<Config, Failure> {
+fn config(args: &Up, what: &Gateway<'_>, module: &Module) -> Result<Config, Failure> {
+    let plan = what.plan;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let services = plan.services.iter().map(|it| Ok(service(it)));
+    let services = plan.services.iter().map(service).chain(what.sidecar.map(sidecar)).map(Ok);
     let clusters = plan.targets.iter().map(|target| cluster(target, module)).chain(services);
     Ok(Config {
         listen: args.listen,
@@ -69,7 +71,8 @@ fn config(args: &Up, plan: &Plan, module: &Module, log: Destination) -> Result<C
         routes: plan.entries.iter().filter_map(|entry| route(plan, entry)).collect(),
         clusters: clusters.collect::<Result<_, _>>()?,
         stats_tags: stats_tags(plan)?,
-        access_log: log
+        access_log: what
+            .log
             .sink()?
             .map(|write| Arc::new(AccessLog { property: ACCESS_LOG_PROPERTY.to_owned(), write })),
         buffer_limit: (policy::DEFAULT_MAX_REQUEST_BYTES + SLACK) as usize,
@@ -152,7 +155,7 @@ fn cluster(target: &Target, module: &Module) -> Result<Cluster, Failure> {
     let filter = plugin("turnpike-upstream", "cluster", module, &target.upstream(credential), env)?;
     Ok(Cluster {
         name: target.name.clone(),
-        endpoints: vec![Endpoint { host: target.host.clone(), port: target.port }],
+        endpoints: vec![Endpoint::Tcp(target.host.clone(), target.port)],
         tls: target.tls.as_ref().map(protection),
         connect_timeout: CONNECT_TIMEOUT,
         filters: vec![Arc::new(filter)],
@@ -164,9 +167,24 @@ fn service(service: &Service) -> Cluster {
     let endpoints = service.hosts.iter();
     Cluster {
         name: service.name.clone(),
-        endpoints: endpoints.map(|(host, port)| Endpoint { host: host.clone(), port: *port }).collect(),
+        endpoints: endpoints.map(|(host, port)| Endpoint::Tcp(host.clone(), *port)).collect(),
         tls: service.tls.as_ref().map(protection),
         connect_timeout: CONNECT_TIMEOUT,
+        filters: Vec::new(),
+    }
+}
+
+/// The sidecar. A request waits for it, so one that is not there is noticed soon.
+fn sidecar(address: &Address) -> Cluster {
+    let endpoint = match address {
+        Address::Host(host, port) => Endpoint::Tcp(host.clone(), *port),
+        Address::Unix(path) => Endpoint::Unix(path.clone()),
+    };
+    Cluster {
+        name: SIDECAR.into(),
+        endpoints: vec![endpoint],
+        tls: None,
+        connect_timeout: SIDECAR_CONNECT_TIMEOUT,
         filters: Vec::new(),
     }
 }

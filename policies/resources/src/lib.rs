@@ -4,6 +4,7 @@
 //! `compile` follows references and decides what counts. Both put everything they find wrong into one report, each
 //! with file, line, column and field, so that one look is enough to mend a file.
 
+mod address;
 mod compile;
 mod files;
 mod kinds;
@@ -11,6 +12,7 @@ mod node;
 mod plan;
 mod problem;
 
+pub use address::Address;
 pub use compile::Env;
 pub use files::{Source, read_files};
 pub use plan::{Backend, Entry, Failover, Key, Plan, Route, SIDECAR, Service, Target, Tls};

@@ -140,7 +140,7 @@ pub struct State {
     pub reset_seconds: u64,
     /// Whether this limit denied the request, or would have if it were enforced.
     pub exceeded: bool,
-    /// Whether all of it is used and not merely reserved, in a fixed window: nothing more comes free before that ends.
+    /// Whether all of it is used and not merely reserved, in a fixed window: nothing more comes free before it ends.
     #[serde(default)]
     pub spent: bool,
 }

@@ -1,23 +1,17 @@
-//! The sidecar as a process, and a client that sees what is on the wire.
+//! The sidecar as a process, with a client that sees what is on the wire.
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
+pub mod process;
 pub mod redis;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+pub use process::Sidecar;
 use serde_json::{Value, json};
-
-/// A sidecar, killed when dropped.
-pub struct Sidecar {
-    child: Child,
-    pub address: String,
-    /// What it said on its standard output before it was ready.
-    pub said: String,
-}
 
 pub struct Answer {
     pub status: u16,
@@ -31,16 +25,6 @@ impl Sidecar {
         Sidecar::spawn(
             Command::new(env!("CARGO_BIN_EXE_turnpike-sidecar")).args(["--listen", "127.0.0.1:0"]).args(args),
         )
-    }
-
-    pub fn spawn(command: &mut Command) -> Sidecar {
-        command.env_remove("REDIS_URL").env_remove("TURNPIKE_SECRET").stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
-        let said = format!("{first}\n{}", lines.next().unwrap().unwrap());
-        let address = first.split_once("listening on ").unwrap().1.trim_start_matches("http://").to_owned();
-        Sidecar { child, address, said }
     }
 
     /// A sidecar whose counters are there.
@@ -71,6 +55,13 @@ impl Sidecar {
         Answer { status, head: head.to_owned(), body: body.to_owned(), took: begun.elapsed() }
     }
 
+    /// A connection with a question on it, which stays open when it is answered.
+    pub fn asking(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: sidecar\r\n\r\n").unwrap();
+        stream
+    }
+
     /// Asks for `amount` of `max` for the subject `key`.
     pub fn admit(&self, request: &str, limit: Value) -> Answer {
         self.post("/v1/admit", &json!({"request": request, "limits": [limit]}))
@@ -78,11 +69,6 @@ impl Sidecar {
 
     pub fn settle(&self, reservation: &str, used: u64) -> Value {
         self.post("/v1/settle", &json!({"items": [{"reservation": reservation, "used": [used]}]})).json()
-    }
-
-    pub fn end(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
     }
 }
 
@@ -93,6 +79,12 @@ fn exchange(mut stream: impl Read + Write, head: &str, body: &[u8]) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     String::from_utf8(bytes).unwrap()
+}
+
+/// Whether something comes within this time.
+pub fn answers(mut stream: &TcpStream, within: Duration) -> bool {
+    stream.set_read_timeout(Some(within)).unwrap();
+    stream.read(&mut [0; 1024]).is_ok_and(|bytes| bytes > 0)
 }
 
 impl Answer {
@@ -114,13 +106,6 @@ impl Answer {
 
     pub fn code(&self) -> String {
         self.json()["error"]["code"].as_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Sidecar {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
