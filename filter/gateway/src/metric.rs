@@ -177,21 +177,24 @@ const MOST_VALUES: usize = 128;
 impl Numbered {
     /// The number of a value.
     pub fn number(&self, name: &str) -> usize {
-        if let Some(known) = self.known(name) {
-            return known;
-        }
-        match self.0.try_borrow_mut() {
-            Ok(mut names) if names.len() < MOST_VALUES => {
-                names.push(name.to_owned());
-                names.len() - 1
-            }
-            _ => MOST_VALUES,
-        }
+        self.number_up_to(name, MOST_VALUES)
     }
 
-    /// The number of a value that has been seen before.
-    pub fn known(&self, name: &str) -> Option<usize> {
-        self.0.try_borrow().ok()?.iter().position(|it| it == name)
+    /// The number of a value that may be worth none: it takes no place beyond the first half.
+    pub fn doubtful(&self, name: &str) -> usize {
+        self.number_up_to(name, MOST_VALUES / 2)
+    }
+
+    fn number_up_to(&self, name: &str, most: usize) -> usize {
+        let Ok(mut names) = self.0.try_borrow_mut() else { return MOST_VALUES };
+        if let Some(known) = names.iter().position(|it| it == name) {
+            return known;
+        }
+        if names.len() < most {
+            names.push(name.to_owned());
+            return names.len() - 1;
+        }
+        MOST_VALUES
     }
 
     /// The value of a number.

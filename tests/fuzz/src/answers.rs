@@ -142,6 +142,7 @@ fn passed(access: &Rc<Access>, pieces: &[&[u8]], garbage: bool) -> Vec<u8> {
         headers: &headers,
         route: None,
         handover: None,
+        address: None,
         end: false,
         now,
         attempt: 1,

@@ -94,12 +94,8 @@ impl Exchange {
     pub(super) fn count_exception(&self, effects: &mut Effects) {
         let asked = self.backend().map(|backend| {
             let models = self.access.models();
-            let name = match (&backend.model, &self.record.notes.model) {
-                (Some(model), _) => models.number(model),
-                // It makes no model known: clients could name so many that those who answer were not told apart.
-                (None, Some(model)) => models.known(model).unwrap_or(usize::MAX),
-                (None, None) => models.number("unknown"),
-            };
+            // Nobody knows whether there is such a model: those that answer have to find room.
+            let name = models.doubtful(self.model_of(backend).unwrap_or("unknown"));
             Model { provider: backend.provider, name }
         });
         effects.push(Effect::Count(Metric::Exceptions { asked, labels: self.labels() }));

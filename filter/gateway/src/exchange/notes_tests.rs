@@ -126,14 +126,19 @@ fn what_the_gateway_needs_and_does_not_get_is_a_failure() {
 }
 
 #[test]
-fn a_failure_makes_no_model_known() {
-    let exchange = sent(r#"{"model":"never-heard-of"}"#);
+fn failures_leave_room_for_models_that_answer() {
+    let exchange = sent(r#"{"model":"gpt"}"#);
+    let models = exchange.access.models();
+    for number in 0..500 {
+        models.doubtful(&format!("m{number}"));
+    }
     let mut effects = Vec::new();
     exchange.count_exception(&mut effects);
-    let names = Names::Gateway(&exchange.policy, exchange.access.models(), exchange.access.labels());
+    let names = Names::Gateway(&exchange.policy, models, exchange.access.labels());
     let [Effect::Count(metric)] = effects[..] else { panic!("{effects:?}") };
     assert_eq!(metric.series(names), "ai_exception_raised_total;llm=openai;model=other;team=dev_model=x");
-    assert_eq!(exchange.access.models().known("never-heard-of"), None);
+    assert_eq!(models.name(models.number("gpt")), "gpt");
+    assert_eq!(models.name(models.doubtful("m7")), "m7");
     let nobody = super::super::tests::exchange(&policy());
     let names = Names::Gateway(&nobody.policy, nobody.access.models(), nobody.access.labels());
     assert_eq!(
