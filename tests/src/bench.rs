@@ -2,7 +2,8 @@
 //!
 //! The listener has one filter. `/a` and `/b` go to two servers that answer with what they were asked; `/up` goes to
 //! the first through a filter of the cluster's own, in a VM of its own; behind `/dead` nobody listens, `/empty` has no servers, `/slow`
-//! has to answer within 300 ms, and `/lost` names a cluster that does not exist.
+//! has to answer within 300 ms, and `/lost` names a cluster that does not exist. `/socket` goes to a server at a socket in the
+//! file system, which answers with where it is.
 //!
 //! Two routes make up to three attempts, of half a second each, at the clusters that the header `x-chain` names (`one`
 //! without it): `/chain` whatever goes wrong, `/careful` where an answer is 429 or there is no connection. The clusters `one` and `two` are the two servers, `gone` has nobody listening, `shut` a server that
@@ -10,8 +11,9 @@
 //! another configuration.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
@@ -41,6 +43,7 @@ pub struct Bench {
     /// The server behind `/b` and `two`.
     pub b: Mock,
     _running: Running,
+    _socket: TempDir,
 }
 
 /// The module of the listener.
@@ -55,6 +58,8 @@ struct Servers {
     a: SocketAddr,
     b: SocketAddr,
     shut: SocketAddr,
+    /// The folder of a socket.
+    socket: TempDir,
     /// Gets everything, if it is there.
     all: Option<SocketAddr>,
 }
@@ -79,14 +84,14 @@ impl Bench {
         let echo = || Script { echo: true, ..Script::default() };
         let mock = || Mock::start("127.0.0.1:0".parse().unwrap(), echo()).unwrap();
         let (a, b) = (mock(), mock());
-        let servers = Servers { a: a.address(), b: b.address(), shut: shut(), all };
+        let servers = Servers { a: a.address(), b: b.address(), shut: shut(), socket: socket(), all };
         match host {
             Host::Sim => {
                 let server = Server::start(config(guest, &servers)).unwrap();
                 let (address, admin) = (server.address(), server.admin().unwrap());
-                Bench { address, admin, a, b, _running: Running::Sim(server) }
+                Bench { address, admin, a, b, _running: Running::Sim(server), _socket: servers.socket }
             }
-            Host::Envoy => envoy(guest, &servers, a, b),
+            Host::Envoy => envoy(guest, servers, a, b),
         }
     }
 
@@ -158,6 +163,21 @@ fn shut() -> SocketAddr {
     address
 }
 
+/// A server at a socket in a folder of its own. It answers each request with the folder, and hangs up.
+fn socket() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(folder.path().join("socket")).unwrap();
+    let body = folder.path().display().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 65536]);
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}", body.len());
+            let _ = write!(stream, "{head}\r\n\r\n{body}");
+        }
+    });
+    folder
+}
+
 fn plugin(name: &str, vm_id: &str, vm_configuration: &str, guest: &Guest) -> Arc<Plugin> {
     let wasm = fs::read(&guest.module).unwrap();
     Arc::new(Plugin {
@@ -173,7 +193,7 @@ fn plugin(name: &str, vm_id: &str, vm_configuration: &str, guest: &Guest) -> Arc
 }
 
 fn config(guest: &Guest, servers: &Servers) -> Config {
-    let Servers { a, b, shut, all } = *servers;
+    let Servers { a, b, shut, all, .. } = *servers;
     let upstream_filter = plugin("guest", "", "upstream", guest);
     let cluster = |name: &str, servers: Vec<SocketAddr>, filters| Cluster {
         name: name.into(),
@@ -219,6 +239,7 @@ fn config(guest: &Guest, servers: &Servers) -> Config {
                 route("empty", "empty", None),
                 route("slow", "a", Some(Duration::from_millis(300))),
                 route("lost", "nowhere", None),
+                route("socket", "socket", None),
                 again("chain", true, NoAnswer::Any),
                 again("careful", false, NoAnswer::Connect),
             ])
@@ -236,6 +257,10 @@ fn config(guest: &Guest, servers: &Servers) -> Config {
             cluster("gone", vec!["127.0.0.1:9".parse().unwrap()], upstream()),
             cluster("shut", vec![shut], upstream()),
             cluster("vacant", vec![], upstream()),
+            Cluster {
+                endpoints: vec![Endpoint::Unix(servers.socket.path().join("socket"))],
+                ..cluster("socket", vec![], vec![])
+            },
         ],
         stats_tags: Vec::<metrics::StatsTag>::new(),
         buffer_limit: 1 << 20,
@@ -247,14 +272,15 @@ fn config(guest: &Guest, servers: &Servers) -> Config {
     }
 }
 
-fn envoy(guest: &Guest, servers: &Servers, a: Mock, b: Mock) -> Bench {
+fn envoy(guest: &Guest, servers: Servers, a: Mock, b: Mock) -> Bench {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (address, admin) = (free(), free());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("envoy.yaml");
-    fs::write(&path, envoy::yaml(guest, address, admin, servers)).unwrap();
+    fs::write(&path, envoy::yaml(guest, address, admin, &servers)).unwrap();
     let process = gateway::start_envoy(&path);
-    let mut bench = Bench { address, admin, a, b, _running: Running::Envoy(process, folder) };
+    let mut bench =
+        Bench { address, admin, a, b, _running: Running::Envoy(process, folder), _socket: servers.socket };
     let begun = Instant::now();
     let ready = |bench: &Bench| {
         let live =
