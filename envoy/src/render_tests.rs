@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use policy::written;
-use resources::{Plan, Route, Source, load, read_files};
+use resources::{Plan, Source, load, read_files};
 
 use super::{File, Settings, render, render_keys};
 
@@ -27,35 +26,10 @@ fn folder(name: &str) -> PathBuf {
 
 /// A plan with nothing but a budget, which needs the sidecar.
 fn budgets() -> Plan {
-    let budget = written::Budget {
-        name: "requests".into(),
-        counts: written::Counts::Requests,
-        max: 100.0,
-        per: written::Period::Unit(written::Unit::Hour),
-        window: written::Window::default(),
-        key: Vec::new(),
-        mode: written::BudgetMode::default(),
-        on_unavailable: written::OnUnavailable::default(),
-        headers: false,
-        estimate: None,
-        max_from: None,
-        group: None,
-        weight: 0,
-        always: false,
-    };
-    let route = Route {
-        name: "ai/openai".into(),
-        matches: Vec::new(),
-        rewrite: None,
-        backends: Vec::new(),
-        failover: None,
-        timeout: None,
-        jwt: Vec::new(),
-        rbac: None,
-        budgets: vec![budget],
-        enrich: None,
-        guard: None,
-    };
+    let budget = r#"{"name": "requests", "counts": "requests", "max": 100, "per": "hour"}"#;
+    let mut route = plan(&read_files(&[folder("../policies/base")]).unwrap()).routes.remove(0);
+    route.backends.clear();
+    route.budgets.push(serde_json::from_str(budget).unwrap());
     Plan { routes: vec![route], ..Plan::default() }
 }
 

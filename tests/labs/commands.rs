@@ -223,6 +223,7 @@ fn what_is_rendered_is_the_same_every_time_and_envoy_takes_it() {
         }
         let out = folders[0].path().join("out");
         fs::copy(project::module(), out.join("turnpike.wasm")).unwrap();
+        with_sidecars(&out);
         // `--mode validate` looks at the bootstrap only; so each file is shown to it as a part of one.
         let whole = out.join("whole.yaml");
         fs::write(&whole, static_bootstrap(&out)).unwrap();
@@ -231,6 +232,19 @@ fn what_is_rendered_is_the_same_every_time_and_envoy_takes_it() {
             command.current_dir(&out).args(["--mode", "validate", "-c", "whole.yaml"]).output().unwrap();
         assert!(output.status.success(), "{policies}: {}", text(&output.stderr));
     }
+}
+
+/// Adds what a plan with budgets would have: a sidecar, and one at a socket.
+fn with_sidecars(out: &Path) {
+    let golden = fs::read_to_string(project::root().join("envoy/golden/sidecar/clusters.yaml")).unwrap();
+    let cluster = golden.strip_prefix("resources:\n").unwrap();
+    let (named, address) = cluster.split_once("socket_address:").unwrap();
+    assert!(address.trim_start().starts_with("address:"));
+    let socket = named.replace("turnpike-sidecar", "socket")
+        + "pipe:\n                    path: \"/run/sidecar.sock\"\n";
+    let clusters = out.join("clusters.yaml");
+    let whole = fs::read_to_string(&clusters).unwrap() + cluster + &socket;
+    fs::write(clusters, whole).unwrap();
 }
 
 /// The rendered files as one bootstrap without files to follow.

@@ -45,6 +45,14 @@ lab!(a_filter_may_ask_a_service_before_it_lets_a_request_pass, |host| {
     assert_eq!(bench.a.requests().len(), 1);
 });
 
+lab!(a_server_may_be_a_socket_in_the_file_system, |host| {
+    let bench = Bench::up(host, "headers");
+    for _ in 0..3 {
+        let reply = bench.send(&Ask::get("/socket"));
+        assert!(reply.status == 200 && reply.text().ends_with("/socket"), "{}", reply.text());
+    }
+});
+
 lab!(a_service_that_is_not_there_is_noticed_when_it_is_called, |host| {
     let reply = Bench::up(host, "auth:nowhere").send(&Ask::get("/a"));
     assert_eq!((reply.status, reply.text().as_str()), (500, "no such cluster\n"));

@@ -23,6 +23,7 @@ mod protocols;
 mod readme;
 mod retries;
 mod secrets;
+mod sidecars;
 mod streams;
 mod tokens;
 mod usage;

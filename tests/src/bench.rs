@@ -2,7 +2,8 @@
 //!
 //! The listener has one filter. `/a` and `/b` go to two servers that answer with what they were asked; `/up` goes to
 //! the first through a filter of the cluster's own, in a VM of its own; behind `/dead` nobody listens, `/empty` has no servers, `/slow`
-//! has to answer within 300 ms, and `/lost` names a cluster that does not exist.
+//! has to answer within 300 ms, and `/lost` names a cluster that does not exist. `/socket` goes to a server at a socket in the
+//! file system, which answers with its path.
 //!
 //! Two routes make up to three attempts, of half a second each, at the clusters that the header `x-chain` names (`one`
 //! without it): `/chain` whatever goes wrong, `/careful` where an answer is 429 or there is no connection. The clusters `one` and `two` are the two servers, `gone` has nobody listening, `shut` a server that
@@ -12,6 +13,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
@@ -60,6 +62,7 @@ struct Servers {
     a: SocketAddr,
     b: SocketAddr,
     shut: SocketAddr,
+    socket: PathBuf,
     /// Gets everything, if it is there.
     all: Option<SocketAddr>,
 }
@@ -84,8 +87,9 @@ impl Bench {
         let echo = || Script { echo: true, ..Script::default() };
         let mock = || Mock::start("127.0.0.1:0".parse().unwrap(), echo()).unwrap();
         let (a, b) = (mock(), mock());
-        let servers = Servers { a: a.address(), b: b.address(), shut: shut(), all };
         let folder = tempfile::tempdir().unwrap();
+        let socket = socket(folder.path());
+        let servers = Servers { a: a.address(), b: b.address(), shut: shut(), socket, all };
         let access_log = folder.path().join("access.log");
         let (address, admin, running) = match host {
             Host::Sim => {
@@ -177,6 +181,21 @@ fn shut() -> SocketAddr {
     address
 }
 
+/// A server at a socket in a folder. It answers each request with the socket's path, and hangs up.
+fn socket(folder: &Path) -> PathBuf {
+    let path = folder.join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    let body = path.display().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 65536]);
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}", body.len());
+            let _ = write!(stream, "{head}\r\n\r\n{body}");
+        }
+    });
+    path
+}
+
 fn plugin(name: &str, vm_id: &str, vm_configuration: &str, guest: &Guest) -> Arc<Plugin> {
     let wasm = fs::read(&guest.module).unwrap();
     Arc::new(Plugin {
@@ -192,7 +211,7 @@ fn plugin(name: &str, vm_id: &str, vm_configuration: &str, guest: &Guest) -> Arc
 }
 
 fn config(guest: &Guest, servers: &Servers, access_log: &Path) -> Config {
-    let Servers { a, b, shut, all } = *servers;
+    let Servers { a, b, shut, all, .. } = *servers;
     let upstream_filter = plugin("guest", "", "upstream", guest);
     let cluster = |name: &str, servers: Vec<SocketAddr>, filters| Cluster {
         name: name.into(),
@@ -238,6 +257,7 @@ fn config(guest: &Guest, servers: &Servers, access_log: &Path) -> Config {
                 route("empty", "empty", None),
                 route("slow", "a", Some(Duration::from_millis(300))),
                 route("lost", "nowhere", None),
+                route("socket", "socket", None),
                 again("chain", true, NoAnswer::Any),
                 again("careful", false, NoAnswer::Connect),
             ])
@@ -255,6 +275,10 @@ fn config(guest: &Guest, servers: &Servers, access_log: &Path) -> Config {
             cluster("gone", vec!["127.0.0.1:9".parse().unwrap()], upstream()),
             cluster("shut", vec![shut], upstream()),
             cluster("vacant", vec![], upstream()),
+            Cluster {
+                endpoints: vec![Endpoint::Unix(servers.socket.clone())],
+                ..cluster("socket", vec![], vec![])
+            },
         ],
         stats_tags: Vec::<metrics::StatsTag>::new(),
         access_log: Some(Arc::new(AccessLog { property: "lab.line".into(), write: appended(access_log) })),

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::client::{Ask, Reply};
 use crate::project;
+use crate::sidecar::{Sidecar, redis};
 
 /// What the module runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,12 +107,23 @@ impl Start {
         self
     }
 
+    /// With the counters of its own sidecar in this Redis. Without it they are in memory.
+    pub fn redis(self, server: &redis::Server) -> Start {
+        self.arg("--redis").arg(&server.url())
+    }
+
+    /// With a sidecar that runs already.
+    pub fn sidecar(self, sidecar: &Sidecar) -> Start {
+        self.arg("--sidecar").arg(&sidecar.address)
+    }
+
     /// The command, without the ports, and the folder that it works in.
     pub fn command(&self) -> (Command, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("policies.yaml"), &self.policies).unwrap();
         let mut command = Command::new(project::turnpike());
         command.current_dir(folder.path()).env_remove("OPENAI_API_KEY").env_remove("MISTRAL_API_KEY");
+        command.env_remove("REDIS_URL").env_remove("TURNPIKE_SECRET");
         command.args(["up", "-f", "policies.yaml", "--host", self.host.name(), "--workers", "2"]);
         if self.host == Host::Envoy {
             command.arg("--envoy").arg(envoy());

@@ -11,6 +11,7 @@ pub mod client;
 pub mod gateway;
 pub mod policies;
 pub mod project;
+pub mod sidecar;
 pub mod tokens;
 
 pub use client::{Ask, Reply};

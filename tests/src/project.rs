@@ -12,6 +12,11 @@ pub fn turnpike() -> PathBuf {
     beside_tests("turnpike")
 }
 
+/// The sidecar under test.
+pub fn sidecar() -> PathBuf {
+    beside_tests("turnpike-sidecar")
+}
+
 /// The module under test.
 pub fn module() -> PathBuf {
     beside_tests("turnpike.wasm")

@@ -1,9 +1,9 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 
 use clap::Parser;
-use policy::written::{Budget, BudgetMode, Counts, OnUnavailable, Period, Unit, Window};
-use resources::{Address, Plan, Route};
+use resources::{Address, Plan, load, read_files};
 
 use super::{Sidecar, start};
 use crate::args::{Args, Command, Up};
@@ -15,38 +15,13 @@ fn args(more: &[&str]) -> Up {
     }
 }
 
-/// A plan whose only route has a budget.
+/// A plan with a budget on one of its routes.
 fn counting() -> Plan {
-    let budget = Budget {
-        name: "requests".into(),
-        counts: Counts::Requests,
-        max: 100.0,
-        per: Period::Unit(Unit::Hour),
-        window: Window::default(),
-        key: Vec::new(),
-        mode: BudgetMode::default(),
-        on_unavailable: OnUnavailable::default(),
-        headers: false,
-        estimate: None,
-        max_from: None,
-        group: None,
-        weight: 0,
-        always: false,
-    };
-    let route = Route {
-        name: "ai/openai".into(),
-        matches: Vec::new(),
-        rewrite: None,
-        backends: Vec::new(),
-        failover: None,
-        timeout: None,
-        jwt: Vec::new(),
-        rbac: None,
-        budgets: vec![budget],
-        enrich: None,
-        guard: None,
-    };
-    Plan { routes: vec![route], ..Plan::default() }
+    let budget = r#"{"name": "requests", "counts": "requests", "max": 100, "per": "hour"}"#;
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies/base");
+    let mut plan = load(&read_files(&[base]).unwrap(), &|_| None).plan.unwrap();
+    plan.routes[0].budgets.push(serde_json::from_str(budget).unwrap());
+    plan
 }
 
 fn socket(sidecar: &Sidecar) -> SocketAddr {

@@ -1,4 +1,5 @@
 //! The sidecar as a process, killed when dropped.
+#![allow(dead_code, reason = "each test file uses what it needs")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

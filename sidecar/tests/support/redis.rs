@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+/// What is tried.
 pub const VERSIONS: [&str; 2] = ["7", "8"];
 
 /// A server, and what it has written down.
@@ -19,6 +20,7 @@ pub struct Server {
     program: PathBuf,
     args: Vec<String>,
     folder: TempDir,
+    /// Where it listens, on this machine.
     pub port: u16,
 }
 
@@ -27,6 +29,7 @@ pub fn start(version: &str) -> Option<Server> {
     start_with(version, &["--appendonly", "yes", "--appendfsync", "always"])
 }
 
+/// As [`start`], with other arguments.
 pub fn start_with(version: &str, args: &[&str]) -> Option<Server> {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../.cache/redis-{version}/run"));
     if !program.is_file() {
@@ -73,6 +76,7 @@ fn spawn(program: &Path, args: &[String], folder: &Path, port: u16) -> Child {
 }
 
 impl Server {
+    /// As `--redis` takes it.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -82,6 +86,7 @@ impl Server {
         ask(self.port, command).unwrap()
     }
 
+    /// Sends it a signal: STOP and CONT make it silent for a while.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_raw(self.child.id().cast_signed()).unwrap(), signal).unwrap();
     }
@@ -92,6 +97,7 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Starts it again, with what it has written down.
     pub fn again(&mut self) {
         self.child = spawn(&self.program, &self.args, self.folder.path(), self.port);
         assert!(self.answers(), "it does not start again");

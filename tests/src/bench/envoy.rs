@@ -30,7 +30,7 @@ const LUA: &str = r#"
 
 /// The bootstrap of an Envoy.
 pub fn yaml(guest: &Guest, address: SocketAddr, admin: SocketAddr, servers: &Servers) -> String {
-    let Servers { a, b, shut, all } = *servers;
+    let Servers { a, b, shut, all, .. } = *servers;
     let env: Vec<String> = guest.env.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     let configuration = guest.configuration.replace('\'', "\'\'");
     let wasm = |vm_id: &str, vm_configuration: &str| {
@@ -100,6 +100,7 @@ pub fn yaml(guest: &Guest, address: SocketAddr, admin: SocketAddr, servers: &Ser
         route("empty", "empty", "0s"),
         route("slow", "a", "0.3s"),
         route("lost", "nowhere", "0s"),
+        route("socket", "socket", "0s"),
         again("chain", "retriable-status-codes,5xx,reset,connect-failure"),
         again("careful", "retriable-status-codes,connect-failure"),
     ];
@@ -116,6 +117,10 @@ pub fn yaml(guest: &Guest, address: SocketAddr, admin: SocketAddr, servers: &Ser
         cluster("gone", Some("127.0.0.1:9".parse().unwrap()), &filtered("", "upstream")),
         cluster("shut", Some(shut), &filtered("", "upstream")),
         cluster("vacant", None, &filtered("", "upstream")),
+        format!(
+            "  - {{name: socket, type: STATIC, load_assignment: {{cluster_name: socket, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{pipe: {{path: {}}}}}}}}}]}}]}}}}\n",
+            servers.socket.display()
+        ),
     ];
     format!(
         r#"node: {{id: bench, cluster: bench}}
