@@ -35,8 +35,8 @@ check: ## Format, lints, unit tests, the module, documentation
 	$(MAKE) module unit
 	RUSTDOCFLAGS='-D warnings' cargo doc $(NATIVE) --no-deps --document-private-items
 
-bench: module ## What things cost, against a baseline in the same run; takes minutes, ONLY=access or ONLY=guards fewer
-	@tests/setup targets envoy valgrind
+bench: module programs ## What things cost, against a baseline in the same run; takes minutes, ONLY=access or another fewer
+	@tests/setup targets envoy valgrind redis
 	@cargo test $(NATIVE) --test bench -- $(ONLY)
 
 fuzz: ## Whatever bytes come as tokens, keys, texts and streams; SECONDS=600 for each target

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod access;
+mod budgets;
 mod envoys;
 mod failover;
 mod guards;
@@ -10,8 +11,12 @@ mod rounds;
 mod texts;
 
 /// What there is, by the name that `make bench ONLY=` takes.
-const REPORTS: [(&str, fn()); 3] =
-    [("access", access::report), ("failover", failover::report), ("guards", guards::report)];
+const REPORTS: [(&str, fn()); 4] = [
+    ("access", access::report),
+    ("budgets", budgets::report),
+    ("failover", failover::report),
+    ("guards", guards::report),
+];
 
 fn main() {
     if let Some(task) = std::env::var_os(instructions::TASK) {

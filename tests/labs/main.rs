@@ -3,6 +3,7 @@
 
 mod access;
 mod basics;
+mod budgets;
 mod clients;
 mod commands;
 mod cooldown;
@@ -18,6 +19,7 @@ mod hooks;
 mod inline_failover;
 mod load;
 mod module;
+mod overspending;
 mod prompts;
 mod protocols;
 mod readme;

@@ -226,10 +226,14 @@ impl Gateway {
 
     /// Sends a signal and waits for the end. The exit code, if it was an exit.
     pub fn stop(&mut self, signal: Signal) -> Option<i32> {
-        let pid = Pid::from_raw(self.pid().cast_signed()).unwrap();
-        kill_process(pid, signal).unwrap();
+        send_signal(self.pid(), signal);
         self.wait()
     }
+}
+
+/// Sends a signal to a process.
+pub fn send_signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }
 
 /// The last lines that a gateway has logged.

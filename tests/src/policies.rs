@@ -28,6 +28,11 @@ pub fn guarded(provider: SocketAddr, guard: &str) -> String {
         + &doors(provider)
 }
 
+/// Doors to a provider, with budgets on the one of `openai`.
+pub fn budgets(provider: SocketAddr, list: &str) -> String {
+    options("RouteOption", "HTTPRoute", "openai", &format!("budgets: [{list}]")) + &doors(provider)
+}
+
 /// A route by path prefix to one upstream. `more` are further fields of its rule.
 pub fn route(prefix: &str, upstream: &str, more: &str) -> String {
     let name = prefix.trim_matches('/').replace('/', "-");
