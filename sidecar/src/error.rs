@@ -40,11 +40,12 @@ impl Error {
             }
             Error::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too_slow", text("not done in time")),
             Error::Store(failed) => {
-                let code = match failed {
-                    Failed::Away(_) => "store_unavailable",
-                    Failed::Full(_) => "store_full",
+                let (status, code) = match failed {
+                    Failed::Away(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+                    Failed::Silent(_) => (StatusCode::GATEWAY_TIMEOUT, "store_silent"),
+                    Failed::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_full"),
                 };
-                (StatusCode::SERVICE_UNAVAILABLE, code, failed.to_string())
+                (status, code, failed.to_string())
             }
             Error::NotFound => (StatusCode::NOT_FOUND, "not_found", text("there is nothing at this path")),
             Error::Method => {

@@ -74,7 +74,10 @@ fn a_server_that_is_killed_is_missed_for_a_bounded_time_and_keeps_its_counters()
         server.kill();
         for request in ["a", "b", "c"] {
             let answer = sidecar.admit(request, lasting("k", 100, 10));
-            assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"));
+            // What was under way when it was killed may have been done.
+            let said = (answer.status, answer.code());
+            let possible = [(503, "store_unavailable"), (504, "store_silent")];
+            assert!(possible.contains(&(said.0, said.1.as_str())), "{said:?}");
             assert!(
                 answer.head.contains("x-turnpike-sidecar: 1") && answer.took < BOUND,
                 "{:?}",
@@ -119,7 +122,7 @@ fn a_server_that_stands_still_is_waited_for_once_a_second() {
         let first = sidecar.admit("b", lasting("k", 100, 10));
         let second = sidecar.admit("c", lasting("k", 100, 10));
         server.signal(Signal::CONT);
-        assert_eq!((first.status, second.status), (503, 503));
+        assert_eq!((first.status, first.code().as_str(), second.status), (504, "store_silent", 503));
         assert!(first.took < BOUND, "{:?}", first.took);
         until("it answers again", || sidecar.admit("d", lasting("k", 100, 10)).status == 200);
         // What it was asked while it stood still it has done, and the same request again is the same reservation.
@@ -186,7 +189,7 @@ fn nobody_who_listens_but_is_no_redis_is_trusted_or_waited_for() {
         });
         let sidecar = Sidecar::start(&["--redis", &url]);
         let admitted = sidecar.admit("r", lasting("k", 10, 1));
-        assert_eq!((admitted.status, admitted.code().as_str()), (503, "store_unavailable"));
+        assert!([503, 504].contains(&admitted.status), "{}", admitted.body);
         assert!(admitted.took < BOUND, "{:?}", admitted.took);
         // However many ask, and nobody has asked before.
         let sidecar = Sidecar::start(&["--redis", &url]);
@@ -197,7 +200,7 @@ fn nobody_who_listens_but_is_no_redis_is_trusted_or_waited_for() {
             };
             let all: Vec<_> = (0..50).map(ask).collect();
             for answer in all.into_iter().map(|one| one.join().unwrap()) {
-                assert!(answer.status == 503 && answer.took < BOUND, "{:?}", answer.took);
+                assert!(answer.status >= 503 && answer.took < BOUND, "{:?}", answer.took);
             }
         });
     }

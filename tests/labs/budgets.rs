@@ -60,7 +60,7 @@ spec:
         + &options("RouteOption", "HTTPRoute", "openai", "rateLimitConfigs: {refs: [{name: per-user}]}")
         + &doors(provider.address());
     let gateway = Start::new(host, &policies).up();
-    let token = |sub: &str| issuer().sign("EdDSA", "e", &format!(r#"{{"iss":"solo.io","sub":"{sub}"}}"#));
+    let token = |sub: &str| issuer().token("EdDSA", &format!(r#"{{"iss":"solo.io","sub":"{sub}"}}"#));
     let ask = |sub: &str| gateway.send(&Ask::chat("/openai").bearer(&token(sub)));
     // "Say hello." has 12 tokens by Gloo's formula.
     assert_eq!([ask("alice").status, ask("alice").status, ask("bob").status], [200, 429, 200]);
@@ -143,6 +143,10 @@ lab!(when_the_sidecar_is_away_the_policy_decides_and_nobody_waits_for_long, |hos
         [200, 200]
     );
     labs::gateway::send_signal(sidecar.pid(), Signal::STOP);
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", sidecar.pid())).unwrap();
+    while !stat().contains(") T ") {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let begun = Instant::now();
     let refused = deny.send(&Ask::chat("/openai"));
     assert_eq!((refused.status, refused.header("x-turnpike-reason")), (503, Some("budget_unavailable")));

@@ -270,7 +270,8 @@ lab!(a_gateway_that_is_killed_under_load_lets_no_more_through, |host| {
     std::thread::sleep(Duration::from_secs(4));
     passed(&[&gateway], 100);
     let all = provider.requests().len() as u64;
-    assert!(all >= max && all <= max + 8, "{all} of {max}: what was killed was given back, eight at most");
+    // Eight were being served, and eight may have ended in the last tenth of a second.
+    assert!(all >= max && all <= max + 16, "{all} of {max}");
     await_settled(&sidecar.address, max, 0);
 });
 

@@ -124,7 +124,10 @@ impl Start {
         let mut command = Command::new(project::turnpike());
         command.current_dir(folder.path()).env_remove("OPENAI_API_KEY").env_remove("MISTRAL_API_KEY");
         command.env_remove("REDIS_URL").env_remove("TURNPIKE_SECRET");
-        command.args(["up", "-f", "policies.yaml", "--host", self.host.name(), "--workers", "2"]);
+        command.args(["up", "-f", "policies.yaml", "--host", self.host.name()]);
+        if !self.args.iter().any(|arg| arg == "--workers") {
+            command.args(["--workers", "2"]);
+        }
         if self.host == Host::Envoy {
             command.arg("--envoy").arg(envoy());
         }

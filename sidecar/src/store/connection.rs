@@ -75,27 +75,29 @@ impl Connection {
             command.arg(body).arg(keys.len()).arg(keys).arg(args);
             command
         };
-        match self.ask(&command("EVALSHA", &script.sha)).await {
+        let mut sent = false;
+        match self.ask(&command("EVALSHA", &script.sha), &mut sent).await {
             // A server that was restarted, or was told to forget its scripts, learns them again.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.ask(&command("EVAL", &script.text)).await
+                self.ask(&command("EVAL", &script.text), &mut sent).await
             }
             other => other,
         }
-        .map_err(|error| Failed::Away(said(&error)))
+        .map_err(|error| if sent { Failed::Silent(said(&error)) } else { Failed::Away(said(&error)) })
     }
 
     pub async fn ping(&self) -> Result<(), Failed> {
-        self.ask(&redis::cmd("PING")).await.map(drop).map_err(|error| Failed::Away(said(&error)))
+        let answer = self.ask(&redis::cmd("PING"), &mut false).await;
+        answer.map(drop).map_err(|error| Failed::Away(said(&error)))
     }
 
-    /// Asks, unless somebody has just found that it is of no use.
-    async fn ask(&self, command: &Cmd) -> Result<Value, RedisError> {
+    /// Asks, unless somebody has just found that it is of no use. Says whether the question has gone out.
+    async fn ask(&self, command: &Cmd, sent: &mut bool) -> Result<Value, RedisError> {
         let open = |why| RedisError::from((ErrorKind::Io, "not asked", why));
         self.breaker.may_ask(Instant::now()).map_err(open)?;
-        let mut answer = self.once(command).await;
+        let mut answer = self.once(command, sent).await;
         if answer.as_ref().is_err_and(|error| error.is_connection_dropped()) {
-            answer = self.once(command).await;
+            answer = self.once(command, sent).await;
         }
         match &answer {
             Err(error) if is_its_own_fault(error) => {
@@ -113,8 +115,9 @@ impl Connection {
         answer
     }
 
-    async fn once(&self, command: &Cmd) -> Result<Value, RedisError> {
+    async fn once(&self, command: &Cmd, sent: &mut bool) -> Result<Value, RedisError> {
         let (link, number) = self.link().await?;
+        *sent = true;
         let answer = match link {
             Link::Single(mut link) => command.query_async(&mut link).await,
             Link::Cluster(mut link) => command.query_async(&mut link).await,

@@ -127,8 +127,10 @@ pub enum Outcome {
 /// Why a store has not done what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failed {
-    /// It cannot be reached, or has failed within the last second.
+    /// It cannot be reached, or has failed within the last second: nothing has been done.
     Away(String),
+    /// It was asked and has not answered: what it has done nobody knows.
+    Silent(String),
     /// It holds as much as it may.
     Full(usize),
 }
@@ -206,6 +208,7 @@ impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Failed::Away(why) => write!(f, "the store of the counters is away: {why}"),
+            Failed::Silent(why) => write!(f, "the store of the counters has not answered: {why}"),
             Failed::Full(keys) => {
                 write!(f, "this process holds {keys} counters and reservations, as many as it may")
             }

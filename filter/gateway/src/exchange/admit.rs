@@ -114,6 +114,9 @@ impl Exchange {
             }
             Heard::Answer(admitted) => Err(self.denied(&way, &holding, &admitted, now, effects)),
             Heard::Unable(status) => {
+                if toll::uncertain(status) {
+                    self.reclaim(&way, document.as_ref(), &holding, effects);
+                }
                 self.unable(&holding, &format!("it says {status}"), effects)?;
                 self.admitted(way, document, effects)
             }

@@ -174,6 +174,12 @@ fn while_the_sidecar_is_away_the_policy_decides() {
             "{step}"
         );
         assert!(!over(&mut exchange).contains("settle"));
+        let (mut exchange, _) = asking(fields);
+        let step = said(&mut exchange, ":status: 504\nx-turnpike-sidecar: 1", "");
+        assert!(
+            step.ends_with("pass") && step.contains("reclaim"),
+            "the sidecar does not know either: {step}"
+        );
     }
 }
 

@@ -40,7 +40,8 @@ pub struct Asking<'a> {
 pub enum Heard {
     /// The request is admitted, or is not.
     Answer(Admitted),
-    /// It does not want to say: it is there, and what it needs is not.
+    /// It is there, and says with this status why it cannot say. Whether it has reserved anything, it knows only where the
+    /// status is not [uncertain].
     Unable(u16),
     /// It has not answered, or somebody else has.
     Nothing,
@@ -135,6 +136,11 @@ impl Asking<'_> {
             (raw, _) => Some((name, Cow::Borrowed(raw?))),
         }
     }
+}
+
+/// Whether the sidecar itself does not know what it has done.
+pub fn uncertain(status: u16) -> bool {
+    matches!(status, 408 | 500 | 504)
 }
 
 /// What comes of the question.

@@ -18,7 +18,7 @@ use lru::LruCache;
 
 use crate::access::{Digest, Digests};
 
-pub use admission::{Asking, Heard, hear, question};
+pub use admission::{Asking, Heard, hear, question, uncertain};
 pub use holding::{Facts, Holding, holding, price};
 pub use queue::Settlements;
 pub use refusal::{exceeded, shown, unavailable, unpriced};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use policy::budget::Sidecar;
 use sidecar_api::{Item, OURS, SETTLE, Settle, Settled};
 
-use super::admission::{Heard, call, hear, unclaimed};
+use super::admission::{Heard, call, hear, uncertain, unclaimed};
 use crate::event::{CallOut, Said};
 
 /// How many items go out at once.
@@ -119,7 +119,7 @@ impl Settlements {
                 unclaimed(admitted).into_iter().for_each(|item| self.push(item));
                 say(lost)
             }
-            Heard::Unable(400..500) => {
+            Heard::Unable(status) if status < 500 && !uncertain(status) => {
                 self.told = None;
                 say(lost)
             }
