@@ -85,7 +85,7 @@ lab!(every_query_of_the_dashboard_has_data, |host| {
         Script { status: 429, headers: vec![("retry-after".into(), "60".into())], ..Script::default() };
     let start = |script| Mock::start("127.0.0.1:0".parse().unwrap(), script).unwrap();
     let (first, second) = (start(busy), start(Script::default()));
-    let ai = "ai: {failover: {backups: [{upstreamRef: {name: second}}], cooldown: {}}, promptGuard: {request: {regex: {action: MASK, matches: [{pattern: hello, name: hello}]}}}}";
+    let ai = "ai: {failover: {backups: [{upstreamRef: {name: second}}], cooldown: {}}, promptGuard: {request: {regex: {action: MASK, matches: [{pattern: hello, name: hello}]}}}}, budgets: [{name: b, counts: prompt, max: 1000000, per: day}]";
     let usage = r#"{"prompt_tokens":9,"completion_tokens":7,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":2}}"#;
     let details =
         start(Script { page: Some(format!(r#"{{"choices":[],"usage":{usage}}}"#)), ..Script::default() });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use labs::gateway::Start;
-use labs::policies::{budgets, options, route, upstream};
+use labs::policies::{budgets, options, patient, route, upstream};
 use labs::sidecar::Sidecar;
 use labs::sidecar::redis::{self, Server};
 use labs::{Ask, Gateway, Host, lab};
@@ -87,7 +87,7 @@ lab!(of_a_hundred_at_once_twenty_pass_with_one_worker_and_with_several, |host| {
         // "Say hello." has 12 tokens by Gloo's formula.
         ("3", format!("{{name: b, counts: prompt, max: {}, per: {LONG}}}", 12 * 20)),
     ] {
-        let policies = budgets(provider.address(), &list);
+        let policies = patient(&budgets(provider.address(), &list));
         let gateway = Start::new(host, &policies).arg("--workers").arg(workers).up();
         assert_eq!(passed(&[&gateway], 100), 20, "{workers} workers");
     }
@@ -95,8 +95,8 @@ lab!(of_a_hundred_at_once_twenty_pass_with_one_worker_and_with_several, |host| {
 
 lab!(two_gateways_and_two_sidecars_share_one_budget_in_redis, |host| {
     let provider = three_words();
-    let policies =
-        budgets(provider.address(), &format!("{{name: b, counts: requests, max: 20, per: {LONG}}}"));
+    let list = format!("{{name: b, counts: requests, max: 20, per: {LONG}}}");
+    let policies = patient(&budgets(provider.address(), &list));
     every_redis(|server| {
         let up = || Start::new(host, &policies).arg("--redis").arg(&server.url()).up();
         let (one, other) = (up(), up());
@@ -109,7 +109,7 @@ lab!(what_models_write_is_not_overspent_where_requests_bound_it, |host| {
     let provider = three_words();
     let sidecar = Sidecar::start("127.0.0.1:0", &[]);
     let list = format!("{{name: b, counts: output, max: 40, per: {LONG}}}");
-    let gateway = beside(host, &sidecar, &budgets(provider.address(), &list));
+    let gateway = beside(host, &sidecar, &patient(&budgets(provider.address(), &list)));
     let body = r#"{"model":"m","max_tokens":10,"messages":[{"role":"user","content":"Say hello."}]}"#;
     let each =
         Ask::post("/v1/chat/completions", body).send(provider.address()).json()["usage"]["completion_tokens"]
@@ -171,7 +171,7 @@ lab!(a_thousand_requests_with_mixed_endings_leave_the_counter_at_what_was_used, 
     let Some(server) = redis::start("7") else { return };
     let sidecar = Sidecar::start("127.0.0.1:0", &["--redis", &server.url()]);
     let max = 1_000_000;
-    let gateway = beside(host, &sidecar, &doors(&good, &bad, &slow, max));
+    let gateway = beside(host, &sidecar, &patient(&doors(&good, &bad, &slow, max)));
     let each = Ask::chat("/v1/chat/completions").send(good.address()).json()["usage"]["total_tokens"]
         .as_u64()
         .unwrap();

@@ -33,6 +33,12 @@ pub fn budgets(provider: SocketAddr, list: &str) -> String {
     options("RouteOption", "HTTPRoute", "openai", &format!("budgets: [{list}]")) + &doors(provider)
 }
 
+/// The same for a hundred requests at once on a busy machine: they wait for the sidecar as long as it takes.
+pub fn patient(policies: &str) -> String {
+    let settings = "apiVersion: gloo.solo.io/v1\nkind: Settings\nmetadata: {name: patient, namespace: lab}\nspec: {ratelimitServer: {requestTimeout: 15s}}\n---\n";
+    settings.to_owned() + policies
+}
+
 /// A route by path prefix to one upstream. `more` are further fields of its rule.
 pub fn route(prefix: &str, upstream: &str, more: &str) -> String {
     let name = prefix.trim_matches('/').replace('/', "-");

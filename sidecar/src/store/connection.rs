@@ -17,9 +17,9 @@ use super::breaker::Breaker;
 use super::place::{Place, Way};
 
 /// For an answer, and for a connection to one server.
-const WAIT: Duration = Duration::from_millis(150);
+const WAIT: Duration = Duration::from_millis(400);
 /// For finding a master or a whole cluster.
-const SEARCH: Duration = Duration::from_millis(500);
+const SEARCH: Duration = Duration::from_millis(800);
 
 /// A connection, made when it is needed.
 #[derive(Debug)]
