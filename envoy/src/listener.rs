@@ -80,7 +80,7 @@ fn connection_manager(plan: &Plan, settings: &Settings) -> Value {
     manager
 }
 
-/// The module's line for each request that it has seen. It is there when Envoy writes its logs (H30).
+/// The module's line for each request that it has seen. It is there when Envoy writes its logs (H27).
 fn access_log(settings: &Settings) -> Value {
     let format = json!({
         "text_format_source": { "inline_string": format!("%FILTER_STATE(wasm.{ACCESS_LOG_PROPERTY}:PLAIN)%\n") },

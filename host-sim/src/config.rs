@@ -166,7 +166,7 @@ pub struct Tls {
 }
 
 impl AccessLog {
-    /// Writes down a stream with what its filters have left (H30).
+    /// Writes down a stream with what its filters have left (H27).
     pub fn note(&self, common: &Common) {
         if let Some(line) = common.filter_state.borrow().get(&self.property) {
             (self.write)(line);

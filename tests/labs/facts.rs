@@ -258,7 +258,7 @@ lab!(h26_nothing_cannot_be_counted, |host| {
     );
 });
 
-lab!(h30_what_a_filter_leaves_at_the_very_end_is_in_the_access_log, |host| {
+lab!(h27_what_a_filter_leaves_at_the_very_end_is_in_the_access_log, |host| {
     let bench = Bench::up(host, "probe");
     let leave = |ask: Ask, script: &str| bench.probe(ask, script).1;
     let trace = leave(Ask::get("/a"), "log=set-property lab.line at-the-end");

@@ -37,7 +37,7 @@ impl Exchange {
             return Err(toll::unpriced(model));
         };
         self.record.price = price;
-        self.known_to_be_spent(route, &way, &holding, effects)?;
+        self.known_to_be_spent(route, &way, (&holding, facts.bare), effects)?;
         if !self.access.toll().may_ask(way.now) {
             self.unable(&holding, "it has not answered a moment ago", effects)?;
             return self.admitted(way, document, effects);
@@ -48,14 +48,16 @@ impl Exchange {
 
     /// What the sidecar is asked, the same each time.
     fn question(&self, way: &Way, document: Option<&Document>, holding: &[Holding]) -> Option<CallOut> {
+        let facts = way.facts.as_ref()?;
         let asking = Asking {
             budgets: &self.policy.routes.get(way.route)?.budgets,
             holding,
             price: self.record.price,
             document,
             operation: way.call.operation,
+            bare: facts.bare,
             id: self.access.request_id(way.random),
-            trace: way.facts.as_ref()?.trace.as_deref(),
+            trace: facts.trace.as_deref(),
         };
         Some(toll::question(&asking, self.policy.sidecar.as_ref()?))
     }
@@ -76,13 +78,14 @@ impl Exchange {
         &self,
         route: &Route,
         way: &Way,
-        holding: &[Holding],
+        (holding, bare): (&[Holding], bool),
         effects: &mut Effects,
     ) -> Result<(), Reply> {
         let (toll, digests) = (self.access.toll(), self.access.digests());
         for held in holding {
             let Some(budget) = route.budgets.get(held.budget) else { continue };
-            if budget.mode != BudgetMode::Enforce {
+            let takes = !bare || budget.counts == Counts::Requests;
+            if budget.mode != BudgetMode::Enforce || !takes {
                 continue;
             }
             if let Some(reset) = toll.spent(digests, &budget.name, held, way.now) {

@@ -199,6 +199,9 @@ fn what_nobody_reads_is_counted_as_a_request() {
     let shown = show(&step);
     assert!(shown.contains("ask s") && !shown.contains("\"input\"") && step.flow == Flow::Hold, "{shown}");
     assert!(said(&mut exchange, OURS, &admitted(1)).ends_with("pass"));
+    let mut listing = super::super::tests::exchange(&policy(r#""counts": "total""#));
+    let shown = show(&arrive(&mut listing, ":method: GET\n:path: /openai/v1/models\n:authority: h\nend: 1"));
+    assert!(shown.contains(r#""perInput":1,"estimate":0"#), "no model writes anything: {shown}");
 }
 
 #[test]

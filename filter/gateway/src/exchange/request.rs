@@ -62,7 +62,7 @@ impl Exchange {
         let Chosen { chain, skipped } =
             failover::choose(route, &models, arrival.now, arrival.random, arrival.recall)?;
         let (now, random) = (arrival.now, arrival.random);
-        let facts = Facts::of(route, &caller, headers, arrival.address);
+        let facts = Facts::of(route, &caller, arrival);
         let mut way = Way {
             route: index,
             call,

@@ -29,6 +29,8 @@ pub struct Asking<'a> {
     pub document: Option<&'a Document>,
     /// What it asks for.
     pub operation: Operation,
+    /// Whether it has no body.
+    pub bare: bool,
     /// Its id, which no client chooses.
     pub id: String,
     /// What ties traces together.
@@ -109,10 +111,10 @@ impl Asking<'_> {
 
     /// How many tokens the model may write.
     fn output(&self, budget: &Budget) -> u64 {
-        let Some(document) = self.document else { return budget.estimate };
-        if self.operation == Operation::Embeddings {
+        if self.bare || self.operation == Operation::Embeddings {
             return 0;
         }
+        let Some(document) = self.document else { return budget.estimate };
         let field = |name: &&str| document.raw(name)?.parse::<u64>().ok();
         let bound = BOUNDS.iter().find_map(field).unwrap_or(budget.estimate);
         bound.saturating_mul(ANSWERS.iter().filter_map(field).max().unwrap_or(1).max(1))

@@ -22,6 +22,7 @@ fn asked(operation: Operation, counts: &[&str], body: &str) -> String {
         price: policy.price("gpt").copied(),
         document: document.as_ref(),
         operation,
+        bare: false,
         id: "id".into(),
         trace: Some("00-1-2-3"),
     };

@@ -7,6 +7,7 @@ use policy::{Gateway, Route};
 use serde_json::Value;
 
 use crate::access::Caller;
+use crate::event::Arrival;
 use crate::headers::Headers;
 
 /// What budgets look at of a request's headers and its caller, kept until the body has come.
@@ -18,6 +19,8 @@ pub struct Facts {
     maxima: Vec<Option<(u64, u64)>>,
     /// What ties traces together.
     pub trace: Option<String>,
+    /// Whether the request has no body, so that no model reads or writes anything for it.
+    pub bare: bool,
 }
 
 /// The value of a part of a key, as far as the headers tell.
@@ -46,10 +49,11 @@ pub struct Holding {
 
 impl Facts {
     /// Nothing where the route has no budgets.
-    pub fn of(route: &Route, caller: &Caller, headers: &Headers<'_>, address: Option<&str>) -> Option<Facts> {
+    pub fn of(route: &Route, caller: &Caller, arrival: &Arrival<'_>) -> Option<Facts> {
         if route.budgets.is_empty() {
             return None;
         }
+        let (headers, address) = (arrival.headers, arrival.address);
         let fact = |part: &Part| match &part.of {
             Source::Claim(path) => known(claim(caller, path).and_then(plain)),
             Source::Header(name) => known(headers.get(name).map(str::to_owned)),
@@ -66,7 +70,7 @@ impl Facts {
         let values = route.budgets.iter().map(|it| it.key.iter().map(fact).collect());
         let maxima = route.budgets.iter().map(|it| another_max(claim(caller, it.max_from.as_ref()?)?));
         let trace = headers.get("traceparent").map(str::to_owned);
-        Some(Facts { values: values.collect(), maxima: maxima.collect(), trace })
+        Some(Facts { values: values.collect(), maxima: maxima.collect(), trace, bare: arrival.end })
     }
 }
 

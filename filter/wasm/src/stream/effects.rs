@@ -12,7 +12,7 @@ use crate::settling;
 /// Where filters that come after find who is calling.
 const CALLER: &str = "turnpike.caller";
 
-/// Where the host's access log finds the request's line: a filter's last callback comes before it (H30).
+/// Where the host's access log finds the request's line: a filter's last callback comes before it (H27).
 const ACCESS: &str = "turnpike.access";
 
 impl State {
