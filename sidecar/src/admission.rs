@@ -3,8 +3,8 @@
 
 use serde_json::value::RawValue;
 use sidecar_api::{
-    Admit, Admitted, Input, LIMITS, Limit, MOST, Mode, REQUEST_BYTES, State, TEXT_BYTES, WINDOW_SECONDS,
-    Window,
+    Admit, Admitted, Input, KEY_BYTES, LIMITS, Limit, MOST, Mode, REQUEST_BYTES, State, TEXT_BYTES,
+    WINDOW_SECONDS, Window,
 };
 
 use crate::error::Error;
@@ -72,9 +72,7 @@ fn input(input: Option<Input<&RawValue>>) -> Result<Option<u64>, String> {
     match input {
         None => Ok(None),
         Some(Input { tokens: Some(tokens), .. }) => at_most("input.tokens", tokens, MOST).map(Some),
-        Some(Input { prompt: Some(prompt), .. }) => {
-            tokens::count(prompt.get()).map(Some).map_err(|error| format!("input.prompt: {error}"))
-        }
+        Some(Input { prompt: Some(prompt), .. }) => Ok(Some(tokens::count(prompt.get()))),
         Some(Input { prompt: None, tokens: None }) => Err("input: expected a prompt or tokens".into()),
     }
 }
@@ -83,8 +81,8 @@ fn take(limit: &Limit, tokens: u64, times: Times) -> Result<Take, String> {
     if !(1..=TEXT_BYTES).contains(&limit.name.len()) {
         return Err(format!("name: expected 1 to {TEXT_BYTES} bytes"));
     }
-    if limit.key.len() > TEXT_BYTES {
-        return Err(format!("key: expected at most {TEXT_BYTES} bytes"));
+    if limit.key.len() > KEY_BYTES {
+        return Err(format!("key: expected at most {KEY_BYTES} bytes"));
     }
     if limit.window_seconds == 0 {
         return Err(format!("windowSeconds: expected 1 to {WINDOW_SECONDS}"));

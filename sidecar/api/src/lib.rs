@@ -16,9 +16,11 @@ pub const OURS: &str = "x-turnpike-sidecar";
 /// The longest id of a request, in bytes.
 pub const REQUEST_BYTES: usize = 64;
 /// The most limits of one request.
-pub const LIMITS: usize = 16;
-/// The longest name of a limit and the longest subject, in bytes.
+pub const LIMITS: usize = 32;
+/// The longest name of a limit, in bytes.
 pub const TEXT_BYTES: usize = 512;
+/// The longest subject, in bytes: as long as all headers of a request may be.
+pub const KEY_BYTES: usize = 64 << 10;
 /// The longest window, in seconds: 365 days.
 pub const WINDOW_SECONDS: u64 = 31_536_000;
 /// The greatest number that can be counted: 2^53, beyond which the numbers of Redis' scripts are not exact.
@@ -26,7 +28,7 @@ pub const MOST: u64 = 1 << 53;
 /// The most items of one [`Settle`].
 pub const ITEMS: usize = 1000;
 /// The longest body of a request, in bytes.
-pub const BODY_BYTES: usize = 9 << 20;
+pub const BODY_BYTES: usize = 12 << 20;
 
 /// May this request go on? All of its enforced limits are asked in one step, and it takes from all of them or from none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +40,7 @@ pub struct Admit<P> {
     /// What goes to the model. None is an input of no tokens.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub input: Option<Input<P>>,
-    /// What it is counted against, 1 to 16. No two with the same name, key and window.
+    /// What it is counted against, 1 to 32. No two with the same name, key and window.
     pub limits: Vec<Limit>,
 }
 
@@ -47,7 +49,7 @@ pub struct Admit<P> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Input<P> {
     /// A JSON object with the field that counts: `messages`, without it `prompt`, without that `input`. Other fields are
-    /// not looked at, so it may be the whole body. `P` is any type that is written as JSON, such as serde_json's `RawValue`.
+    /// not looked at, so it may be the whole body. What cannot be read as a prompt counts as the text that it is. `P` is any type that is written as JSON, such as serde_json's `RawValue`.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub prompt: Option<P>,
     /// How many tokens it has, where that is known. Then the prompt is not counted.
@@ -61,7 +63,7 @@ pub struct Input<P> {
 pub struct Limit {
     /// The limit's own name, 1 to 512 bytes.
     pub name: String,
-    /// Who or what is counted, at most 512 bytes: an opaque text, which is digested before it is stored anywhere.
+    /// Who or what is counted, at most 64 KiB: an opaque text, which is digested before it is stored anywhere.
     pub key: String,
     /// How much there is in a window, at most 2^53.
     pub max: u64,

@@ -55,7 +55,7 @@ pub enum TokenDetail {
 pub struct Model {
     /// Whose API was spoken.
     pub provider: Provider,
-    /// Its number among the [names](ModelNames) of models.
+    /// Its number among the [names](super::ModelNames) of models.
     pub name: usize,
 }
 
@@ -86,7 +86,7 @@ pub enum Asked {
     Own,
     /// Somebody behind a route, by a call.
     Backend {
-        /// Index into [`Gateway::routes`].
+        /// Index into [`policy::Gateway::routes`].
         route: usize,
         /// Index into the backends of the route.
         backend: usize,

@@ -15,14 +15,14 @@ use crate::usage::Labels;
 pub enum Metric {
     /// Requests that are over.
     Requests {
-        /// Index into [`Gateway::routes`].
+        /// Index into [`policy::Gateway::routes`].
         route: Option<usize>,
         /// How it ended.
         outcome: Outcome,
     },
     /// Prompts and answers in which a guard has found something, once for each of its rules.
     Guard {
-        /// Index into [`Gateway::routes`].
+        /// Index into [`policy::Gateway::routes`].
         route: usize,
         /// Where it was found.
         side: Side,
@@ -81,7 +81,7 @@ pub enum Metric {
     Duration(Model),
     /// Requests that have met a budget.
     Budget {
-        /// Index into [`Gateway::routes`].
+        /// Index into [`policy::Gateway::routes`].
         route: usize,
         /// Index into the budgets of the route.
         budget: usize,
@@ -100,7 +100,7 @@ pub enum Metric {
     FirstToken(Model),
     /// Requests that have left a target alone because it is in trouble.
     Skipped {
-        /// Index into [`Gateway::routes`].
+        /// Index into [`policy::Gateway::routes`].
         route: usize,
         /// Index into the backends of the route.
         backend: usize,
