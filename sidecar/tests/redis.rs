@@ -225,38 +225,6 @@ fn a_password_is_used_and_never_said() {
 }
 
 #[test]
-fn a_cluster_takes_all_limits_of_a_request_in_one_step() {
-    for server in
-        VERSIONS.into_iter().filter_map(|version| start_with(version, &["--cluster-enabled", "yes"]))
-    {
-        server.ask("CLUSTER ADDSLOTSRANGE 0 16383");
-        until("the cluster is one", || server.ask("CLUSTER INFO").contains("cluster_state:ok"));
-        let sidecar = Sidecar::start(&["--redis", &server.url().replace("redis://", "redis+cluster://")]);
-        let body = serde_json::json!({"request": "r", "limits": [lasting("a", 10, 4), lasting("b", 10, 5)]});
-        let admitted = sidecar.post("/v1/admit", &body);
-        assert_eq!(admitted.json()["limits"][1]["remaining"], 5, "{}", admitted.body);
-        let items = serde_json::json!({"items": [{"reservation": admitted.reservation(), "used": [1, 2]}]});
-        assert_eq!(sidecar.post("/v1/settle", &items).json()["settled"], 1);
-        assert_eq!(sidecar.admit("s", lasting("a", 10, 0)).remaining(), 9);
-    }
-}
-
-#[test]
-fn a_sentinel_tells_where_the_master_is() {
-    for version in VERSIONS {
-        let Some(server) = start(version) else { continue };
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("sentinel.conf");
-        std::fs::write(&config, format!("sentinel monitor main 127.0.0.1 {} 1\n", server.port)).unwrap();
-        let sentinel = start_with(version, &["--sentinel", config.to_str().unwrap()]).unwrap();
-        let nobody = free_port();
-        let url = format!("redis+sentinel://127.0.0.1:{nobody},127.0.0.1:{}/main", sentinel.port);
-        let sidecar = Sidecar::start(&["--redis", &url]);
-        assert_eq!(sidecar.admit("r", lasting("k", 10, 4)).remaining(), 6);
-    }
-}
-
-#[test]
 fn a_server_is_spoken_to_over_tls_if_its_certificate_is_good() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

@@ -88,6 +88,7 @@ lab!(every_command_of_the_readme_prints_what_it_says, |host: Host| {
                 (chapter.up.clone(), gateway)
             }
         };
+        await_next_hour();
         let mut exports = String::new();
         for shown in &chapter.commands {
             let output = type_in(&gateway, folder.path(), &format!("{exports}{}", shown.command));
@@ -106,6 +107,14 @@ lab!(every_command_of_the_readme_prints_what_it_says, |host: Host| {
         running = Some((up, gateway));
     }
 });
+
+/// Waits out the last seconds of an hour: what is typed into a chapter belongs to one window of its budgets.
+fn await_next_hour() {
+    let left = 3600 - labs::tokens::now() % 3600;
+    if left < 20 {
+        std::thread::sleep(std::time::Duration::from_secs(left));
+    }
+}
 
 /// The gateway of a chapter.
 fn start(host: Host, up: &[String]) -> Gateway {
