@@ -1,9 +1,11 @@
 //! Headers by which the gateway says who is calling. What clients send under these names is removed, in any spelling
 //! that somebody behind the gateway could take for the name.
 
+use std::borrow::Cow;
+
 use jwt::Claims;
 use policy::Gateway;
-use policy::access::ClaimHeader;
+use policy::access::{ClaimHeader, ClaimPath};
 use serde_json::Value;
 
 use super::authenticate::Caller;
@@ -22,6 +24,11 @@ fn folded(name: &str) -> impl Iterator<Item = u8> {
 }
 
 impl Caller {
+    /// A claim of whichever token has it.
+    pub fn claim(&self, path: &ClaimPath) -> Option<&Value> {
+        self.passes.iter().find_map(|pass| pass.claims.get(path))
+    }
+
     /// The headers that say who is calling.
     pub fn headers(&self, policy: &Gateway) -> Vec<(String, String)> {
         let mut headers: Vec<(String, String)> = Vec::new();
@@ -50,15 +57,23 @@ impl Caller {
     }
 }
 
+/// A claim as a text. One that is nothing, a list or an object is none.
+pub fn plain(claim: &Value) -> Option<Cow<'_, str>> {
+    let text: Cow<'_, str> = match claim {
+        Value::String(text) => text.into(),
+        plain @ (Value::Bool(_) | Value::Number(_)) => plain.to_string().into(),
+        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    };
+    (!text.is_empty()).then_some(text)
+}
+
 /// A claim as a header has it: lists and objects as base64 of their JSON, as Envoy writes them. What would break the
 /// header is no value.
 fn text(claims: &Claims, it: &ClaimHeader) -> Option<String> {
     use base64::prelude::{BASE64_STANDARD, Engine as _};
     let text = match claims.get(&it.claim)? {
-        Value::Null => return None,
-        Value::String(text) => text.clone(),
-        plain @ (Value::Bool(_) | Value::Number(_)) => plain.to_string(),
         nested @ (Value::Array(_) | Value::Object(_)) => BASE64_STANDARD.encode(nested.to_string()),
+        claim => plain(claim)?.into_owned(),
     };
-    (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
+    (!text.chars().any(char::is_control)).then_some(text)
 }

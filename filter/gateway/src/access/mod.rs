@@ -23,7 +23,7 @@ use policy::{Gateway, Route};
 pub use authenticate::Pass;
 pub use authenticate::{Caller, Verdict};
 pub use carrier::without_carriers;
-pub use identity::is_internal;
+pub use identity::{is_internal, plain};
 pub use keyring::Fetch;
 pub use models::{Models, allow_body, allow_path, readable};
 pub use rbac::authorize;

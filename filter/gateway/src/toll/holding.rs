@@ -1,12 +1,10 @@
 //! Which budgets hold for a request, and whose counters they are.
 
-use jwt::Claims;
-use policy::access::ClaimPath;
 use policy::budget::{Budget, Counts, HeaderMust, HeaderRule, Part, Price, Source, Unit};
 use policy::{Gateway, Route};
 use serde_json::Value;
 
-use crate::access::Caller;
+use crate::access::{Caller, plain};
 use crate::event::Arrival;
 use crate::headers::Headers;
 
@@ -55,7 +53,7 @@ impl Facts {
         }
         let (headers, address) = (arrival.headers, arrival.address);
         let fact = |part: &Part| match &part.of {
-            Source::Claim(path) => known(claim(caller, path).and_then(plain)),
+            Source::Claim(path) => known(caller.claim(path).and_then(plain).map(Into::into)),
             Source::Header(name) => known(headers.get(name).map(str::to_owned)),
             Source::Address => known(address.map(|it| without_port(it).to_owned())),
             Source::Route => Fact::Known(route.name.clone()),
@@ -68,7 +66,7 @@ impl Facts {
             }
         };
         let values = route.budgets.iter().map(|it| it.key.iter().map(fact).collect());
-        let maxima = route.budgets.iter().map(|it| another_max(claim(caller, it.max_from.as_ref()?)?));
+        let maxima = route.budgets.iter().map(|it| another_max(caller.claim(it.max_from.as_ref()?)?));
         let trace = headers.get("traceparent").map(str::to_owned);
         Some(Facts { values: values.collect(), maxima: maxima.collect(), trace, bare: arrival.end })
     }
@@ -139,36 +137,11 @@ fn known(value: Option<String>) -> Fact {
     value.map_or(Fact::Absent, Fact::Known)
 }
 
-/// A claim of whichever token has it.
-fn claim<'c>(caller: &'c Caller, path: &ClaimPath) -> Option<&'c Value> {
-    let get = |claims: &'c Claims| claims.get(path);
-    caller.passes.iter().find_map(|pass| get(&pass.claims))
-}
-
-/// A claim as a text. One that is nothing, a list or an object names nobody.
-fn plain(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => (!text.is_empty()).then(|| text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
 /// `{"requests_per_unit": 10, "unit": "HOUR"}`, as maximum and seconds.
 fn another_max(value: &Value) -> Option<(u64, u64)> {
     let field = |snake: &str, camel: &str| value.get(snake).or_else(|| value.get(camel));
     let max = field("requests_per_unit", "requestsPerUnit")?.as_u64()?;
-    let unit = value.get("unit")?.as_str()?.to_ascii_lowercase();
-    let unit = match unit.as_str() {
-        "second" => Unit::Second,
-        "minute" => Unit::Minute,
-        "hour" => Unit::Hour,
-        "day" => Unit::Day,
-        "week" => Unit::Week,
-        "month" => Unit::Month,
-        "year" => Unit::Year,
-        _ => return None,
-    };
+    let unit = Unit::named(&value.get("unit")?.as_str()?.to_ascii_lowercase())?;
     (max <= sidecar_api::MOST).then(|| (max, unit.seconds()))
 }
 

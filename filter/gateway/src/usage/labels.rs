@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 
 use policy::Gateway;
-use serde_json::Value;
+use policy::access::ClaimPath;
 
-use crate::access::Caller;
+use crate::access::{Caller, plain};
 use crate::metric::{Numbered, label};
 
 /// As many combinations of values as metrics tell apart in one VM: series are never removed.
@@ -75,16 +75,8 @@ impl LabelSets {
 }
 
 /// A claim of a caller that is a string, a number or a truth value.
-pub fn claim<'c>(caller: &'c Caller, path: &[String]) -> Option<Cow<'c, str>> {
-    let value = caller.passes.iter().find_map(|pass| pass.claims.get(path))?;
-    let text: Cow<'c, str> = match value {
-        Value::String(text) => text.into(),
-        plain @ (Value::Bool(_) | Value::Number(_)) => plain.to_string().into(),
-        Value::Null | Value::Array(_) | Value::Object(_) => return None,
-    };
-    if text.is_empty() {
-        return None;
-    }
+pub fn claim<'c>(caller: &'c Caller, path: &ClaimPath) -> Option<Cow<'c, str>> {
+    let text = caller.claim(path).and_then(plain)?;
     Some(match text.char_indices().nth(LONGEST) {
         None => text,
         Some((end, _)) => text.get(..end).unwrap_or_default().to_owned().into(),

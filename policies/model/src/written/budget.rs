@@ -244,6 +244,20 @@ pub enum HeaderMust {
 }
 
 impl Unit {
+    /// The unit of this name, as it is written.
+    pub fn named(name: &str) -> Option<Unit> {
+        Some(match name {
+            "second" => Unit::Second,
+            "minute" => Unit::Minute,
+            "hour" => Unit::Hour,
+            "day" => Unit::Day,
+            "week" => Unit::Week,
+            "month" => Unit::Month,
+            "year" => Unit::Year,
+            _ => return None,
+        })
+    }
+
     /// Its length in seconds.
     pub fn seconds(self) -> u64 {
         match self {

@@ -153,16 +153,7 @@ fn period(node: &Node<'_>) -> Option<Period> {
         return u64::try_from(seconds).ok().map(Period::Seconds);
     }
     let names = ["second", "minute", "hour", "day", "week", "month", "year"];
-    Some(Period::Unit(match node.choice_or(&[], &names)? {
-        "second" => Unit::Second,
-        "minute" => Unit::Minute,
-        "hour" => Unit::Hour,
-        "day" => Unit::Day,
-        "week" => Unit::Week,
-        "month" => Unit::Month,
-        // `choice_or` gives no other.
-        _ => Unit::Year,
-    }))
+    node.choice_or(&[], &names).and_then(Unit::named).map(Period::Unit)
 }
 
 fn claim_path(node: &Node<'_>) -> Option<ClaimPath> {

@@ -113,20 +113,11 @@ pub fn limit(node: &Node<'_>) -> Option<Limit> {
 }
 
 fn unit(node: &Node<'_>) -> Option<Unit> {
-    Some(match node.choice_any_case(&UNITS)? {
-        "SECOND" => Unit::Second,
-        "MINUTE" => Unit::Minute,
-        "HOUR" => Unit::Hour,
-        "DAY" => Unit::Day,
-        "MONTH" => Unit::Month,
-        "YEAR" => Unit::Year,
-        "WEEK" => Unit::Week,
-        // `choice_any_case` gives no other than UNKNOWN.
-        _ => {
-            node.refuse("UNKNOWN is no unit, expected SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR");
-            return None;
-        }
-    })
+    let unit = Unit::named(&node.choice_any_case(&UNITS)?.to_ascii_lowercase());
+    if unit.is_none() {
+        node.refuse("UNKNOWN is no unit, expected SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR");
+    }
+    unit
 }
 
 fn descriptors(node: &Node<'_>) -> Option<Vec<Descriptor>> {
