@@ -9,11 +9,10 @@ use hmac::digest::Key;
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use sidecar_api::RESERVATION_BYTES;
 
 use crate::store::{Reserve, Settlement, Used};
 
-/// Longer than any ticket that has ever been made: 16 counters and a request's id.
-const LONGEST: usize = 4096;
 const MAC_BYTES: usize = 32;
 
 /// What tickets are signed with.
@@ -90,7 +89,7 @@ pub(crate) fn write(secret: &Secret, reserve: &Reserve, indexes: &[u64]) -> Opti
 
 /// None unless it is one of ours and has as many counters as uses.
 pub(crate) fn read(secret: &Secret, ticket: &str, used: &[u64]) -> Option<Settlement> {
-    if ticket.len() > LONGEST {
+    if ticket.len() > RESERVATION_BYTES {
         return None;
     }
     let signed = URL_SAFE_NO_PAD.decode(ticket).ok()?;

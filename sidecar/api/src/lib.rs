@@ -25,6 +25,8 @@ pub const KEY_BYTES: usize = 64 << 10;
 pub const WINDOW_SECONDS: u64 = 31_536_000;
 /// The greatest number that can be counted: 2^53, beyond which the numbers of Redis' scripts are not exact.
 pub const MOST: u64 = 1 << 53;
+/// The longest reservation, in bytes.
+pub const RESERVATION_BYTES: usize = 4096;
 /// The most items of one [`Settle`].
 pub const ITEMS: usize = 1000;
 /// The longest body of a request, in bytes.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use policy::budget::{Budget, BudgetMode, Counts, Price, Sidecar, Window};
-use sidecar_api::{Admitted, Amount, Item, Limit, Mode, OURS};
+use sidecar_api::{Admitted, Amount, Item, LIMITS, Limit, Mode, OURS, RESERVATION_BYTES};
 
 use super::holding::Holding;
 use crate::document::Document;
@@ -149,9 +149,18 @@ pub fn uncertain(status: u16) -> bool {
 pub fn hear(said: Option<Said<'_>>) -> Heard {
     let Some(said) = said.filter(|it| it.headers.has(OURS)) else { return Heard::Nothing };
     match said.status {
-        200 => serde_json::from_slice(said.body).map_or(Heard::Nothing, Heard::Answer),
+        200 => match serde_json::from_slice::<Admitted>(said.body) {
+            Ok(admitted) if is_sound(&admitted) => Heard::Answer(admitted),
+            Ok(_) | Err(_) => Heard::Nothing,
+        },
         other => Heard::Unable(other),
     }
+}
+
+/// Whether it is no longer than what a sidecar says: much of it is kept until the request is over, and told once more.
+fn is_sound(admitted: &Admitted) -> bool {
+    let reservation = admitted.reservation.as_ref().map_or(0, String::len);
+    reservation <= RESERVATION_BYTES && admitted.limits.len() <= LIMITS
 }
 
 /// What is to be settled of a reservation that nobody has made use of.

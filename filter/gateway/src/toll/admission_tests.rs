@@ -100,6 +100,11 @@ fn only_the_sidecar_s_own_words_count() {
     assert!(matches!(hear(true, 200, admitted), Heard::Answer(it) if it.allowed));
     assert!(matches!(hear(false, 200, admitted), Heard::Nothing));
     assert!(matches!(hear(true, 200, "garbage"), Heard::Nothing));
+    let long = admitted.replace("\"r\"", &format!("\"{}\"", "r".repeat(RESERVATION_BYTES + 1)));
+    assert!(matches!(hear(true, 200, &long), Heard::Nothing));
+    let state = r#"{"name":"n","max":9,"remaining":1,"resetSeconds":5,"exceeded":false}"#;
+    let many = admitted.replace("[]", &format!("[{}]", [state; LIMITS + 1].join(",")));
+    assert!(matches!(hear(true, 200, &many), Heard::Nothing));
     assert!(matches!(hear(true, 503, ""), Heard::Unable(503)));
     assert!(matches!(super::hear(None), Heard::Nothing));
 }

@@ -14,7 +14,8 @@ use crate::event::{CallOut, Said};
 const BATCH: usize = 500;
 /// How many wait. What does not get in is given back when its reservation's lease ends.
 const MOST: usize = 20_000;
-/// How many bytes of questions wait, and how often each is asked.
+/// How many questions wait, how many bytes of them, and how often each is asked.
+const MOST_QUESTIONS: usize = 1000;
 const MOST_BYTES: usize = 16 << 20;
 const TRIES: u32 = 5;
 /// How long is waited after a call that was not understood.
@@ -56,7 +57,8 @@ impl Settlements {
     /// Takes a question whose answer was not heard, to give back what has been reserved for it.
     pub fn reclaim(&mut self, call: CallOut) {
         let bytes: usize = self.questions.iter().map(|it| it.call.body.len()).sum();
-        if bytes.saturating_add(call.body.len()) > MOST_BYTES {
+        let too_long = bytes.saturating_add(call.body.len()) > MOST_BYTES;
+        if too_long || self.questions.len() >= MOST_QUESTIONS {
             self.lost += 1;
         } else {
             self.questions.push_back(Question { call, tries: TRIES });

@@ -96,6 +96,9 @@ fn a_question_is_asked_five_times_and_there_is_room_for_so_many() {
     queue.reclaim(question(&"x".repeat(MOST_BYTES)));
     queue.reclaim(question("y"));
     assert_eq!(queue.questions.len(), 1);
+    let mut queue = Settlements::default();
+    (0..=MOST_QUESTIONS).for_each(|_| queue.reclaim(question("q")));
+    assert_eq!(queue.questions.len(), MOST_QUESTIONS);
 }
 
 #[test]
