@@ -12,7 +12,7 @@
 //!
 //! [`Stage`] lists them. A refused prompt costs no budget, so `guard` comes before `admit`; what the gateway adds
 //! is neither guarded nor charged to the caller, so `enrich` comes after both; a cached answer passes `answer`
-//! like any other. Stages that no policy can name yet have their place in the order and nothing to do.
+//! like any other.
 
 mod access;
 mod answer;

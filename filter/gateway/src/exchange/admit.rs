@@ -3,17 +3,17 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use policy::Route;
 use policy::budget::{Budget, BudgetMode, Counts, OnUnavailable};
+use policy::{Gateway, Route};
 use sidecar_api::{Admitted, State};
 
 use super::{Effects, Exchange, Phase, Record, Way};
 use crate::document::Document;
 use crate::event::{CallOut, Effect, End, Level, Said};
-use crate::metric::{BudgetOutcome, Metric, Model, TokenKind};
+use crate::metric::{BudgetOutcome, Metric, TokenKind};
 use crate::reply::{Outcome, Reason, Reply};
 use crate::toll::{self, Asking, Heard, Holding, Spending, Taken};
-use crate::usage::Written;
+use crate::usage::{Usage, Written};
 
 impl Exchange {
     /// Stage `admit`: asks the sidecar, unless no budget holds for the request or one is known to be used up.
@@ -159,10 +159,8 @@ impl Exchange {
         if taken.holding.iter().filter_map(budget).any(Budget::counts_output) {
             self.record.written = Some(Written::default());
         }
-        if let Some(asked) = self.first_model(way) {
-            let labels = self.labels();
-            effects.push(Effect::Add(Metric::RateLimited { asked, labels }, taken.prompt));
-        }
+        let (asked, labels) = (self.asked(), self.labels());
+        effects.push(Effect::Add(Metric::RateLimited { asked, labels }, taken.prompt));
         self.record.taken = Some(taken);
     }
 
@@ -226,14 +224,6 @@ impl Exchange {
             effects.push(Effect::Count(Metric::Budget { route, budget: held.budget, outcome }));
         }
     }
-
-    /// The model that is asked first, as metrics know it.
-    fn first_model(&self, way: &Way) -> Option<Model> {
-        let route = self.policy.routes.get(way.route)?;
-        let backend = route.backends.get(way.chain.first().copied().unwrap_or(0))?;
-        let model = backend.model.as_ref().or(way.model.as_ref()).map_or("unknown", String::as_str);
-        Some(Model { provider: backend.provider, name: self.access.models().number(model) })
-    }
 }
 
 impl Record {
@@ -244,10 +234,16 @@ impl Record {
         }
     }
 
-    /// What of a reservation was used, now that the request is over.
-    pub(super) fn settle_budgets(&mut self, policy: &policy::Gateway, end: End, effects: &mut Effects) {
-        let route = self.route.and_then(|index| policy.routes.get(index));
-        let Some((taken, route)) = self.taken.take().zip(route) else { return };
+    /// Tells what of a reservation was used, now that the request is over. Gives what was seen of tokens, where nobody has
+    /// reported them.
+    pub(super) fn settle_budgets(
+        &mut self,
+        policy: &Gateway,
+        end: End,
+        effects: &mut Effects,
+    ) -> Option<Usage> {
+        let route = policy.routes.get(self.route?)?;
+        let taken = self.taken.take()?;
         let left_early = end.client_left && self.outcome == Outcome::Unanswered;
         let spending = Spending {
             asked: self.asked,
@@ -256,14 +252,16 @@ impl Record {
             written: self.written.as_ref().map_or(0, Written::tokens),
             price: self.price,
         };
-        if let (Some(asked), None) = (self.answered, spending.usage) {
+        let asked = self.answered.filter(|_| spending.usage.is_none());
+        let estimated = asked.map(|asked| {
             let tokens = spending.tokens(taken.prompt);
-            self.estimated = Some(tokens);
             for (kind, tokens) in [(TokenKind::Input, tokens.input), (TokenKind::Output, tokens.output)] {
                 effects.push(Effect::Add(Metric::Estimated { kind, asked }, tokens));
             }
-        }
+            tokens
+        });
         effects.push(Effect::Settle(toll::used(taken, &route.budgets, &spending)));
+        estimated
     }
 }
 

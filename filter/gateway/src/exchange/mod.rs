@@ -1,7 +1,7 @@
 //! The life of a request: one state machine from the first header to the last byte.
 //!
-//! `request`, `inspect` and `send` are its way to the provider, `response` and `held` the way back, `backup` what the
-//! module asks in the host's place.
+//! `request`, `inspect`, `admit` and `send` are its way to the provider, `response` and `held` the way back, `backup` what
+//! the module asks in the host's place, `notes` what is said of it at its end.
 
 mod admit;
 mod backup;
@@ -140,8 +140,6 @@ struct Record {
     written: Option<Written>,
     /// What the model costs, where that is counted.
     price: Option<Price>,
-    /// What was seen of tokens, where nobody has reported them and budgets had to know.
-    estimated: Option<Usage>,
     /// What is said of it beside.
     notes: Notes,
 }
@@ -164,7 +162,6 @@ impl Exchange {
             asked: false,
             written: None,
             price: None,
-            estimated: None,
             notes: Notes::default(),
         };
         Exchange { policy: Rc::clone(access.policy()), access, phase: Phase::AwaitRequest, record }
@@ -307,11 +304,11 @@ impl Exchange {
     /// Stage `settle`: what is remembered of the request.
     fn settle(&mut self, end: End, effects: &mut Effects) {
         let policy = Rc::clone(&self.policy);
-        self.record.settle_budgets(&policy, end, effects);
+        let estimated = self.record.settle_budgets(&policy, end, effects);
         let Record { route, outcome, .. } = self.record;
         effects.push(Effect::Count(Metric::Requests { route, outcome }));
         self.tell_usage(end, effects);
-        effects.extend(self.report(end));
+        effects.extend(self.report(end, estimated));
         if let Some(route) = route {
             let found = std::mem::take(&mut self.record.found).into_iter();
             effects.extend(

@@ -10,7 +10,7 @@ use crate::event::{Answer, Clock, Effect, End};
 use crate::metric::{Metric, Model, TokenDetail, TokenKind};
 use crate::reply::{Reason, Reply};
 use crate::report::{Report, millis};
-use crate::usage::{Labels, claim};
+use crate::usage::{Labels, Usage, claim};
 use crate::{answer, sse};
 
 /// What is noted on the way.
@@ -92,13 +92,16 @@ impl Exchange {
 
     /// Counts that somebody has failed whom the gateway needs.
     pub(super) fn count_exception(&self, effects: &mut Effects) {
-        let asked = self.backend().map(|backend| {
-            let models = self.access.models();
-            // Nobody knows whether there is such a model: those that answer have to find room.
-            let name = models.doubtful(self.model_of(backend).unwrap_or("unknown"));
-            Model { provider: backend.provider, name }
-        });
+        let asked = self.asked();
         effects.push(Effect::Count(Metric::Exceptions { asked, labels: self.labels() }));
+    }
+
+    /// Who is asked first, or was asked last, and for which model. Nobody knows whether there is such a model: those that
+    /// answer have to find room among the names that metrics know.
+    pub(super) fn asked(&self) -> Option<Model> {
+        let backend = self.backend()?;
+        let name = self.access.models().doubtful(self.model_of(backend).unwrap_or("unknown"));
+        Some(Model { provider: backend.provider, name })
     }
 
     /// What is counted of tokens and times.
@@ -124,13 +127,13 @@ impl Exchange {
         effects.extend(some.map(|(kind, tokens)| Effect::Add(Metric::TokenDetails { kind, asked }, tokens)));
     }
 
-    /// The request's line in the access log, where there is one.
-    pub(super) fn report(&self, end: End) -> Option<Effect> {
+    /// The request's line in the access log, where there is one. What was seen of tokens, where nobody has reported them.
+    pub(super) fn report(&self, end: End, estimated: Option<Usage>) -> Option<Effect> {
         self.policy.access_log.as_ref()?;
         let notes = &self.record.notes;
         let backend = self.backend().filter(|_| notes.attempts > 0);
         let route = self.record.route.and_then(|index| self.policy.routes.get(index));
-        let usage = self.record.usage.or(self.record.estimated);
+        let usage = self.record.usage.or(estimated);
         let answered = backend.and_then(|it| self.model_of(it));
         let price = answered.and_then(|it| self.policy.price(it));
         let report = Report {
@@ -143,7 +146,7 @@ impl Exchange {
             answered,
             provider: backend.map(|it| it.provider.name()),
             usage,
-            estimated: self.record.usage.is_none() && self.record.estimated.is_some(),
+            estimated: estimated.is_some(),
             cost: usage.zip(price).map(|(it, price)| price.of(it.input, it.cached, it.output)),
             outcome: self.record.outcome,
             status: notes.status,

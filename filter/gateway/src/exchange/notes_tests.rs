@@ -154,7 +154,7 @@ fn what_a_budget_is_charged_has_the_caller_s_labels() {
     let name = exchange.access.models().number("gpt");
     let asked = crate::metric::Model { provider: policy::Provider::Openai, name };
     assert_eq!(
-        Metric::RateLimited { asked, labels: exchange.labels() }.series(names),
+        Metric::RateLimited { asked: Some(asked), labels: exchange.labels() }.series(names),
         "ai_rate_limited_tokens_total;llm=openai;model=gpt;team=dev_model=x"
     );
 }

@@ -51,8 +51,8 @@ pub enum Metric {
     },
     /// Tokens that a budget has been charged before the call, under the name that dashboards of Gloo know.
     RateLimited {
-        /// Who was asked, and for what.
-        asked: Model,
+        /// Who is asked, and for what, if that can be told.
+        asked: Option<Model>,
         /// Who has asked.
         labels: Labels,
     },
@@ -126,7 +126,7 @@ impl Metric {
                 format!("ai_{what}_tokens_total{}", names.charged(Some(asked), labels))
             }
             Metric::RateLimited { asked, labels } => {
-                format!("ai_rate_limited_tokens_total{}", names.charged(Some(asked), labels))
+                format!("ai_rate_limited_tokens_total{}", names.charged(asked, labels))
             }
             Metric::Exceptions { asked, labels } => {
                 format!("ai_exception_raised_total{}", names.charged(asked, labels))
