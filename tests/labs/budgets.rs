@@ -11,7 +11,6 @@ use labs::tokens::issuer;
 use labs::{Ask, Gateway, Host, lab};
 use mock_provider::{Mock, Script};
 use rustix::process::Signal;
-use serde_json::Value;
 
 /// A provider whose answers are three words.
 fn three_words() -> Mock {
@@ -166,15 +165,16 @@ lab!(when_the_sidecar_is_away_the_policy_decides_and_nobody_waits_for_long, |hos
     }
 });
 
-/// Somebody who answers every request with these bytes.
-fn somebody_else(says: &'static [u8]) -> SocketAddr {
+/// Somebody who answers every request with this.
+fn somebody_else(says: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
+            let says = says.clone();
             std::thread::spawn(move || {
                 while stream.read(&mut [0; 65536]).is_ok_and(|read| read > 0)
-                    && stream.write_all(says).is_ok()
+                    && stream.write_all(says.as_bytes()).is_ok()
                 {}
             });
         }
@@ -185,19 +185,20 @@ fn somebody_else(says: &'static [u8]) -> SocketAddr {
 lab!(whoever_listens_but_is_no_sidecar_is_not_believed, |host| {
     let provider = three_words();
     let list = "{name: b, counts: requests, max: 9, per: year}";
-    let believing = br#"{"allowed":true,"reservation":"r","limits":[]}"#;
-    assert_eq!(believing.len(), 46);
+    let answer =
+        |head: &str, body: &str| format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     for says in [
-        &b"HTTP/1.1 200 OK\r\ncontent-length: 46\r\n\r\n{\"allowed\":true,\"reservation\":\"r\",\"limits\":[]}"[..],
-        b"HTTP/1.1 200 OK\r\nx-turnpike-sidecar: 1\r\ncontent-length: 7\r\n\r\ngarbage",
-        b"HTTP/1.1 500 Oh\r\nx-turnpike-sidecar: 1\r\ncontent-length: 0\r\n\r\n",
-        b"garbage\r\n\r\n",
+        answer("200 OK", r#"{"allowed":true,"reservation":"r","limits":[]}"#),
+        answer("200 OK\r\nx-turnpike-sidecar: 1", "garbage"),
+        answer("500 Oh\r\nx-turnpike-sidecar: 1", ""),
+        "garbage\r\n\r\n".to_owned(),
     ] {
-        let address = somebody_else(says).to_string();
-        let gateway = Start::new(host, &budgets(provider.address(), list)).arg("--sidecar").arg(&address).up();
+        let address = somebody_else(says.clone()).to_string();
+        let gateway =
+            Start::new(host, &budgets(provider.address(), list)).arg("--sidecar").arg(&address).up();
         let refused = gateway.send(&Ask::chat("/openai"));
-        let said = String::from_utf8_lossy(says);
-        assert_eq!((refused.status, refused.header("x-turnpike-reason")), (503, Some("budget_unavailable")), "{said}");
+        let reason = refused.header("x-turnpike-reason");
+        assert_eq!((refused.status, reason), (503, Some("budget_unavailable")), "{says}");
     }
     assert!(provider.requests().is_empty());
 });
@@ -206,18 +207,17 @@ lab!(a_window_of_a_second_lets_pass_again_in_the_next, |host| {
     let provider = three_words();
     let gateway = gateway(host, &provider, "{name: b, counts: requests, max: 2, per: second}");
     let begun = Instant::now();
-    let mut passed = 0;
-    let mut told: Option<Value> = None;
+    let (mut passed, mut refused) = (0, 0);
     while begun.elapsed() < Duration::from_secs(3) {
         let reply = gateway.send(&Ask::chat("/openai"));
         if reply.status == 200 {
             passed += 1;
         } else {
             assert_eq!((reply.status, reply.header("retry-after")), (429, Some("1")));
-            told = Some(reply.json());
+            refused += 1;
         }
     }
     let windows = begun.elapsed().as_secs() + 2;
     assert!((4..=2 * windows).contains(&passed), "{passed} in {windows} windows");
-    assert!(told.is_some());
+    assert!(refused > 0);
 });

@@ -1,19 +1,9 @@
 use policy::written::Budget;
 use serde_json::Value;
 
-use super::tests::{plan, problems};
+use super::tests::{DOORS, plan, problems};
 
-const BASE: &str = "kind: Gateway
-metadata: {name: gw, namespace: ns}
-spec: {listeners: [{name: http, port: 80}]}
----
-apiVersion: v1
-kind: Upstream
-metadata: {name: up, namespace: ns}
-spec: {ai: {openai: {model: m, authToken: {inline: sk-1}}}}
----
-apiVersion: v1
-kind: HTTPRoute
+const ROUTE: &str = "kind: HTTPRoute
 metadata: {name: a, namespace: ns}
 spec: {rules: [{backendRefs: [{name: up, kind: Upstream}]}]}
 ";
@@ -31,7 +21,7 @@ fn settings(prices: &str) -> String {
 /// What is said of a list of budgets, from the line on.
 fn said(budgets: &str, more: &[&str]) -> Vec<String> {
     let option = option(budgets);
-    let all = problems(&[&[BASE, &option], more].concat());
+    let all = problems(&[&[DOORS, ROUTE, &option], more].concat());
     all.iter().map(|it| it.splitn(4, ':').nth(3).unwrap_or(it).trim().to_owned()).collect()
 }
 
@@ -52,7 +42,7 @@ fn every_field_of_the_plugin_configuration_can_be_written() {
         "mode":"monitor","onUnavailable":"allow","headers":true,"estimate":200,"maxFrom":"quota",
         "group":"g","weight":3,"always":true}"#;
     let expected: Budget = serde_json::from_str(json).unwrap();
-    let plan = plan(&[BASE, &option(&format!("[{json}]"))]);
+    let plan = plan(&[DOORS, ROUTE, &option(&format!("[{json}]"))]);
     assert_eq!(plan.routes[0].budgets, [expected]);
     let fields: Value = serde_json::from_str(json).unwrap();
     let written: Value = serde_json::to_value(&plan.routes[0].budgets[0]).unwrap();
@@ -193,9 +183,9 @@ fn a_budget_of_those_who_have_a_claim_holds_for_nobody_without_tokens() {
 #[test]
 fn a_route_s_own_list_replaces_that_of_the_virtual_host() {
     let host = "kind: VirtualHostOption\nmetadata: {name: v, namespace: ns}\nspec: {targetRefs: [{kind: Gateway, name: gw}], options: {budgets: [{name: h, counts: total, max: 1, per: hour}]}}\n";
-    let base = BASE.replace("spec: {rules", "spec: {parentRefs: [{name: gw}], rules");
+    let route = ROUTE.replace("spec: {rules", "spec: {parentRefs: [{name: gw}], rules");
     let names = |documents: &[&str]| -> Vec<String> {
-        plan(&[&[&base, host], documents].concat())
+        plan(&[&[DOORS, &route, host], documents].concat())
             .routes
             .remove(0)
             .budgets

@@ -3,22 +3,12 @@ use std::path::PathBuf;
 use policy::written::{Budget, BudgetMode, Counts, OnUnavailable, Window};
 
 use crate::compile::rules::tests::short;
-use crate::compile::tests::{plan, problems};
+use crate::compile::tests::{DOORS, plan, problems};
 use crate::plan::Plan;
 use crate::{Loaded, Severity, load, read_files};
 
 /// Two routes of one gateway, of which `a` has options.
-const BASE: &str = "kind: Gateway
-metadata: {name: gw, namespace: ns}
-spec: {listeners: [{name: http, port: 80}]}
----
-apiVersion: v1
-kind: Upstream
-metadata: {name: up, namespace: ns}
-spec: {ai: {openai: {model: m, authToken: {inline: sk-1}}}}
----
-apiVersion: v1
-kind: HTTPRoute
+const ROUTES: &str = "kind: HTTPRoute
 metadata: {name: a, namespace: ns}
 spec: {parentRefs: [{name: gw}], rules: [{matches: [{path: {value: /a}}], backendRefs: [{name: up, kind: Upstream}]}]}
 ---
@@ -61,12 +51,12 @@ fn refs(field: &str, names: &str) -> String {
 
 /// These documents, each with the base before them.
 fn planned(documents: &[&str]) -> Plan {
-    plan(&[&[BASE], documents].concat())
+    plan(&[&[DOORS, ROUTES], documents].concat())
 }
 
 /// What is said of these documents.
 fn said(documents: &[&str]) -> Vec<String> {
-    let all = problems(&[&[BASE], documents].concat());
+    let all = problems(&[&[DOORS, ROUTES], documents].concat());
     all.iter().map(|it| it.splitn(4, ':').nth(3).unwrap_or(it).trim().to_owned()).collect()
 }
 

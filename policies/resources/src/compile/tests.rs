@@ -9,6 +9,17 @@ const GATEWAY: &str =
     "kind: Gateway\nmetadata: {name: gw, namespace: ns}\nspec: {listeners: [{name: http, port: 80}]}\n";
 const UPSTREAM: &str = "kind: Upstream\nmetadata: {name: up, namespace: ns}\nspec: {ai: {openai: {authToken: {inline: sk-1}}}}\n";
 
+/// A gateway, and a provider with a model and a key.
+pub const DOORS: &str = "kind: Gateway
+metadata: {name: gw, namespace: ns}
+spec: {listeners: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Upstream
+metadata: {name: up, namespace: ns}
+spec: {ai: {openai: {model: m, authToken: {inline: sk-1}}}}
+";
+
 /// A file with these documents. Each gets an `apiVersion`, so that the tests need not.
 fn file(documents: &[&str]) -> Source {
     let text: Vec<String> = documents.iter().map(|it| format!("apiVersion: v1\n{it}")).collect();
